@@ -1,0 +1,200 @@
+"""The vocabulary of toprope as small frozen types: plain data, no torch, no I/O.
+
+Every other room speaks in these words; `DESIGN` vocabulary is kept one word per thing.
+What crosses a room's border is one of these types or a plain Python value, so the
+same call works in process, in a worker process or over a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class TopropeError(Exception):
+    """An expected failure whose message tells the user what to do next."""
+
+
+class InfraError(TopropeError):
+    """A failure of ours, not of the model: retried, then recorded as `infra`."""
+
+
+class Outcome(StrEnum):
+    """How an episode ended. `INFRA` is never a reward and never evidence."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    MALFORMED = "malformed"
+    TIMEOUT = "timeout"
+    LIMIT = "limit"
+    HACK = "hack"
+    INFRA = "infra"
+
+
+class State(StrEnum):
+    """Where a task stands in the ledger."""
+
+    UNSEEN = "unseen"
+    BROKEN = "broken"
+    COLD = "cold"
+    LIVE = "live"
+    MASTERED = "mastered"
+    PARKED = "parked"
+
+
+class Mode(StrEnum):
+    """What help an episode had. Only `PLAIN` is evidence of ability."""
+
+    PLAIN = "plain"
+    GRANTED = "granted"  # protocol granted: two-shot prompt and constrained decoding
+    HINTED = "hinted"
+    PREFIXED = "prefixed"
+
+
+class Split(StrEnum):
+    """The part of a taskset a task belongs to."""
+
+    TRAIN = "train"
+    DEV = "dev"
+    HELDOUT = "heldout"
+
+
+class Tier(StrEnum):
+    """How far a held-out task is from what was trained on."""
+
+    NEAR = "near"
+    MID = "mid"
+    FAR = "far"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One test of a function task: a call whose canonical outcome must match.
+
+    `args` is the Python literal of the positional arguments, a tuple. `expect` is the
+    canonical outcome (see `grading/calls.py`), which never enters the sandbox.
+    """
+
+    id: str
+    args: str
+    expect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """The lines of a file that a harness shows: 1-based, both ends included."""
+
+    path: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a task came from. `cluster` names the source function for bootstraps."""
+
+    package: str
+    version: str
+    path: str
+    line: int
+    licence: str
+    function: str
+    operator: str
+
+    @property
+    def cluster(self) -> str:
+        """The key shared by all bugs put into the same source function."""
+        return f"{self.package}:{self.path}:{self.function}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A problem statement, a starting state of files, and a grader.
+
+    `files` is the broken starting state and `solution` the files that the reference fix
+    changes, whole. `entry` ("module.py:function") is what the calls call. `editable`
+    holds globs: an attempt that changes anything else is not graded, but refused.
+    """
+
+    id: str
+    split: Split
+    tier: Tier | None
+    statement: str
+    files: Mapping[str, str]
+    focus: Focus
+    editable: tuple[str, ...]
+    entry: str
+    calls: tuple[Call, ...]
+    fail_to_pass: tuple[str, ...]
+    pass_to_pass: tuple[str, ...]
+    solution: Mapping[str, str]
+    source: Source
+    features: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt is worth, decided out of its reach.
+
+    `level` is "exact" (ids and expected values kept outside the sandbox) or "reported".
+    """
+
+    outcome: Outcome
+    reward: float
+    why: str
+    passed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    level: str = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a sampler returns for one episode: ids, log-probabilities (natural), why it stopped.
+
+    `stop` is "stop" (a stop token or string), "length", or "malformed" (ended at once
+    because no continuation could become a valid action).
+    """
+
+    episode_id: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One attempt, token-exact: ids shown, ids sampled with the sampler's log-probabilities."""
+
+    id: str
+    task_id: str
+    version: int
+    mode: Mode
+    rung: str
+    prompt_ids: tuple[int, ...]
+    sampled_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    stop: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A teacher's attempt at a task, in the teacher's own form, and what it became.
+
+    `action` is the verified result re-expressed in the student's dialect, or None when
+    it failed or cannot be expressed. Token counts are the teacher's own.
+    """
+
+    id: str
+    task_id: str
+    teacher: str
+    prompt: str
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    outcome: Outcome
+    why: str
+    action: str | None
+    cost_usd: float = 0.0
