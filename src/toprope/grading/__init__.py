@@ -1,1 +1,20 @@
+"""What an attempt is worth, decided out of the attempt's reach.
 
+Knows tasks and sandboxes, never a model.
+"""
+
+from toprope.grading.calls import canonical, comparable, observe_calls
+from toprope.grading.grader import Grader
+from toprope.grading.prove import Proof, prove
+from toprope.grading.verdict import UngradableTask, grade
+
+__all__ = [
+    "Grader",
+    "Proof",
+    "UngradableTask",
+    "canonical",
+    "comparable",
+    "grade",
+    "observe_calls",
+    "prove",
+]

@@ -1,0 +1,53 @@
+"""`toprope climb`: run the loop in a folder, watched live, ending in words and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe (default, long) or a .toml file.")
+    ] = "default",
+    run: Annotated[
+        Path | None, typer.Option(help="The run's folder. The same command resumes it.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a setting, e.g. --set climbing.group=4."),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="none, recorded, reference or openai.")
+    ] = None,
+    unsafe_local: Annotated[
+        bool, typer.Option(help="Run model-written code without isolation. Marks the report.")
+    ] = False,
+    check: Annotated[bool, typer.Option(help="Check the settings and stop.")] = False,
+) -> None:
+    """Measure what the student cannot do, seed it from the teacher, and climb.
+
+    A killed or interrupted run goes on with the same command.
+    """
+    from toprope.climb.config import load_config, to_toml
+
+    overrides = list(settings or [])
+    if teacher is not None:
+        overrides.append(f'teacher.kind="{teacher}"')
+    config = load_config(recipe, overrides)
+    if check:
+        typer.echo(to_toml(config))
+        return
+    folder = run or Path("runs") / Path(recipe).stem
+    from toprope.cli.view import ClimbView
+    from toprope.climb.run import climb
+    from toprope.report import closing_words, write_report
+
+    with ClimbView(folder) as view:
+        summary = climb(config, folder, watch=view.show, unsafe_local=unsafe_local)
+    page = write_report(folder)
+    for sentence in closing_words(summary):
+        typer.echo(sentence)
+    typer.echo(f"\nreport: {page}\nsummary: {folder / 'summary.json'}")

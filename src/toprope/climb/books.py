@@ -1,0 +1,119 @@
+"""Books episodes in the ledger: evidence rows, second gradings, and the moves they cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from toprope.climb.play import Plan, Player
+from toprope.ledger import states
+from toprope.ledger.rows import COLD, PILOT, REVIEW, STUDENT, TRAIN, TRAINING_SIDE, Evidence
+from toprope.ledger.states import Transition
+from toprope.ledger.store import Ledger
+from toprope.terms import Episode, Mode, Outcome, State
+
+UNPROVEN = (State.UNSEEN, State.COLD, State.PARKED)
+
+
+def record(
+    ledger: Ledger,
+    player: Player,
+    plans: Sequence[Plan],
+    groups: Sequence[Sequence[Episode]],
+    *,
+    iteration: int,
+    policy: str = STUDENT,
+) -> None:
+    """Write the evidence of played plans; rare successes are graded a second time first."""
+    second = _second_look(ledger, player, plans, groups) if policy == STUDENT else {}
+    ledger.record_evidence(
+        Evidence(
+            episode_id=episode.id,
+            iteration=iteration,
+            purpose=plan.purpose,
+            task_id=episode.task_id,
+            version=episode.version,
+            policy=policy,
+            mode=episode.mode,
+            rung=episode.rung,
+            draw=plan.first + at,
+            outcome=episode.verdict.outcome,
+            reward=episode.verdict.reward,
+            reverified=second.get(episode.id),
+            prompt_tokens=len(episode.prompt_ids),
+            sampled_tokens=len(episode.sampled_ids),
+        )
+        for plan, group in zip(plans, groups, strict=True)
+        for at, episode in enumerate(group)
+    )
+
+
+def _second_look(
+    ledger: Ledger,
+    player: Player,
+    plans: Sequence[Plan],
+    groups: Sequence[Sequence[Episode]],
+) -> dict[str, bool]:
+    """Re-grade the successes on tasks that had none: a false one there gets the largest gradient."""
+    now = ledger.states()
+    pairs = [
+        (plan.task, episode)
+        for plan, group in zip(plans, groups, strict=True)
+        for episode in group
+        if plan.purpose in TRAINING_SIDE
+        and episode.mode is Mode.PLAIN
+        and episode.verdict.outcome is Outcome.PASSED
+        and now.get(plan.task.id) in UNPROVEN
+    ]
+    held = player.regrade(pairs)
+    return {episode.id: ok for (_, episode), ok in zip(pairs, held, strict=True)}
+
+
+def moves_after(ledger: Ledger, purpose: str, task_ids: Sequence[str]) -> list[Transition | None]:
+    """Return the state changes that the newest evidence of these tasks calls for."""
+    now = ledger.states()
+    if purpose == COLD:
+        tested = ledger.plain_draws(purposes=[COLD])
+        needed = max((sum(d.draws for d in tested.get(t, [])) for t in task_ids), default=0)
+        return [
+            states.after_cold_test(t, tested.get(t, []), needed=max(1, needed)) for t in task_ids
+        ]
+    draws = ledger.plain_draws()
+    since_test = ledger.plain_draws(purposes=[p for p in TRAINING_SIDE if p != COLD])
+    reviews = ledger.plain_draws(purposes=[REVIEW])
+    moves: list[Transition | None] = []
+    for task_id in task_ids:
+        state = now[task_id]
+        if state in (State.COLD, State.PARKED):
+            moves.append(states.after_pilot(task_id, state, since_test.get(task_id, [])))
+        elif state is State.MASTERED:
+            moves.append(states.after_review(task_id, state, reviews.get(task_id, [])))
+        else:
+            moves.append(states.after_draws(task_id, state, draws.get(task_id, [])))
+    return moves
+
+
+def diagnose(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:
+    """Say why all-fail groups failed: malformed, near (right place or some tests), far, ours."""
+    counts = {"malformed": 0, "near": 0, "far": 0, "infra": 0, "solved": 0}
+    for group in groups:
+        outcomes = [episode.verdict.outcome for episode in group]
+        if Outcome.PASSED in outcomes:
+            counts["solved"] += 1
+        elif all(o is Outcome.INFRA for o in outcomes):
+            counts["infra"] += 1
+        elif sum(o is Outcome.MALFORMED for o in outcomes) * 2 > len(outcomes):
+            counts["malformed"] += 1
+        elif any(_near(episode) for episode in group):
+            counts["near"] += 1
+        else:
+            counts["far"] += 1
+    return counts
+
+
+def _near(episode: Episode) -> bool:
+    verdict = episode.verdict
+    return verdict.outcome is Outcome.FAILED and bool(verdict.passed)
+
+
+__all__ = ["PILOT", "TRAIN", "diagnose", "moves_after", "record"]

@@ -1,0 +1,69 @@
+"""Which tasks an iteration draws: from committed state and a seeded shuffle, nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from toprope.climb.config import ClimbConfig
+from toprope.terms import Split, State, Task, Tier
+
+REVIEW_SHARE = 0.04
+
+
+def train_batch(
+    tasks: Sequence[Task],
+    now: Mapping[str, State],
+    last_drawn: Mapping[str, int],
+    config: ClimbConfig,
+    iteration: int,
+) -> tuple[list[Task], list[Task]]:
+    """Return (tasks to learn from, mastered tasks to review) of an iteration.
+
+    A share `explore` goes to unseen tasks, for breadth; the rest to live ones. Within each,
+    those that waited longest come first, ties broken by a seeded shuffle.
+    """
+    settings = config.climbing
+    order = random.Random(f"{config.seed}:{iteration}")
+    shuffled = order.sample(list(tasks), len(tasks))
+    waiting = sorted(shuffled, key=lambda t: last_drawn.get(t.id, -1))
+    live = [t for t in waiting if now[t.id] is State.LIVE]
+    unseen = [t for t in waiting if now[t.id] is State.UNSEEN]
+    explore = min(len(unseen), round(settings.explore * settings.tasks))
+    chosen = live[: settings.tasks - explore]
+    chosen += unseen[: settings.tasks - len(chosen)]
+    mastered = [t for t in waiting if now[t.id] is State.MASTERED]
+    reviews = order.random() < REVIEW_SHARE * settings.tasks
+    return chosen, mastered[:1] if reviews else []
+
+
+def heldout_panel(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
+    """Return `count` held-out tasks drawn evenly over the tiers, new source functions first."""
+    held = [t for t in tasks if t.split is Split.HELDOUT]
+    if not count or count >= len(held):
+        return held
+    order = random.Random(f"{seed}:heldout")
+    panel: list[Task] = []
+    for at, tier in enumerate(Tier):
+        mine = [t for t in held if t.tier is tier]
+        share = (count - len(panel)) // (len(Tier) - at)
+        panel += spread(order.sample(mine, len(mine)))[:share]
+    return panel
+
+
+def spread(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks with the first of every source function before any second."""
+    turns: dict[str, int] = {}
+    ranked = []
+    for at, task in enumerate(tasks):
+        turn = turns.get(task.source.cluster, 0)
+        turns[task.source.cluster] = turn + 1
+        ranked.append((turn, at))
+    return [tasks[at] for _, at in sorted(ranked)]
+
+
+def random_part(tasks: Sequence[Task], count: int, seed: int, name: str) -> list[Task]:
+    """Return a seeded random part of the tasks, in their order."""
+    order = random.Random(f"{seed}:{name}")
+    picked = set(order.sample(range(len(tasks)), min(count, len(tasks))))
+    return [task for at, task in enumerate(tasks) if at in picked]

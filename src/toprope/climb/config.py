@@ -1,0 +1,214 @@
+"""The settings of a climb: one TOML file, validated here, importable without torch.
+
+Every contradiction is refused with a sentence that says what to change.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from toprope.terms import TopropeError
+
+
+class ConfigError(TopropeError):
+    """A setting is unknown, malformed or contradicts another."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Student(_Section):
+    """The model that climbs."""
+
+    model: str = "smollm2-135m-instruct"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    max_tokens: Positive = 40
+    max_rows: Positive = 128
+    most_train_tokens: Positive = 2048
+
+
+class Teacher(_Section):
+    """Where help comes from: `none`, `recorded`, `reference` or an endpoint's address."""
+
+    kind: Literal["none", "recorded", "reference", "openai"] = "recorded"
+    recording: str = "default"
+    endpoint: str = ""
+    model: str = ""
+    max_tokens: Count = 2_000_000
+
+
+class ColdStart(_Section):
+    """The zero-success test before any help."""
+
+    tasks: Positive = 240
+    draws: Positive = 16
+    granted_tasks: Count = 40
+    granted_draws: Positive = 8
+    never_seeded: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class Seeding(_Section):
+    """Demonstrations: how many, and the supervised steps on them."""
+
+    demonstrations: Count = 128
+    per_task: Annotated[int, Field(ge=1, le=4)] = 1
+    epochs: Annotated[int, Field(ge=1, le=2)] = 2
+    batch: Positive = 16
+    learning_rate: Rate = 1e-4
+    pilot_tasks: Count = 120
+    pilot_draws: Positive = 8
+
+
+class Climbing(_Section):
+    """Reinforcement learning."""
+
+    group: Annotated[int, Field(ge=2)] = 8
+    tasks: Positive = 20
+    most_groups: Positive = 14
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.6
+    learning_rate: Rate = 2e-5
+    warmup: Count = 3
+    pilots_per_step: Count = 2
+
+
+class Evaluation(_Section):
+    """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out."""
+
+    heldout_tasks: Count = 120
+    before_draws: Positive = 4
+    seeded_draws: Positive = 4
+    after_draws: Positive = 8
+    dev_tasks: Count = 40
+    dev_draws: Positive = 2
+    dev_every: Count = 10
+    frozen_base_draws: Count = 16
+    window: Positive = 5
+
+
+class Limits(_Section):
+    """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs."""
+
+    minutes: Annotated[float, Field(ge=0)] = 14.0
+    reserve_minutes: Annotated[float, Field(ge=0)] = 2.5
+    steps: Count = 1000
+    checkpoint_every: Positive = 10
+    threads: Count = 0
+    sandbox_workers: Positive = 2
+
+
+class ClimbConfig(_Section):
+    """A climb, whole."""
+
+    taskset: str = "default"
+    seed: int = 0
+    student: Student = Student()
+    teacher: Teacher = Teacher()
+    cold_start: ColdStart = ColdStart()
+    seeding: Seeding = Seeding()
+    climbing: Climbing = Climbing()
+    evaluation: Evaluation = Evaluation()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> ClimbConfig:
+        if self.teacher.kind == "openai" and not self.teacher.endpoint:
+            raise ValueError("teacher.kind is 'openai' but teacher.endpoint is empty: name its URL")
+        if self.teacher.endpoint and self.teacher.kind != "openai":
+            raise ValueError("teacher.endpoint is set: teacher.kind must be 'openai' to use it")
+        if self.limits.minutes and self.limits.reserve_minutes >= self.limits.minutes:
+            raise ValueError(
+                "limits.reserve_minutes leaves nothing of limits.minutes: raise minutes"
+            )
+        if not self.limits.minutes and self.limits.steps >= 10_000:
+            raise ValueError("without limits.minutes a run needs limits.steps below 10000")
+        return self
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with toprope."""
+    here = resources.files("toprope.climb")
+    return sorted(f.name.removesuffix(".toml") for f in here.iterdir() if f.name.endswith(".toml"))
+
+
+def load_config(path_or_name: str | Path, overrides: list[str] | None = None) -> ClimbConfig:
+    """Return the settings of a recipe (a shipped name or a file), with `a.b=1` overrides.
+
+    Raises:
+        ConfigError: no such recipe, malformed TOML, an unknown or contradictory setting.
+    """
+    text, where = _read(path_or_name)
+    try:
+        values = tomllib.loads(text)
+        for override in overrides or []:
+            _override(values, override)
+        return ClimbConfig.model_validate(values)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        told = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise ConfigError(f"{where}: {told}") from error
+
+
+def _read(path_or_name: str | Path) -> tuple[str, str]:
+    path = Path(path_or_name)
+    if path.suffix == ".toml":
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if str(path_or_name) not in recipe_names():
+        known = ", ".join(recipe_names())
+        raise ConfigError(f"no recipe named {path_or_name}: take one of {known}, or a .toml file")
+    shipped = resources.files("toprope.climb") / f"{path_or_name}.toml"
+    return shipped.read_text(encoding="utf-8"), f"recipe {path_or_name}"
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, raw = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: write it as section.name=value")
+    *sections, name = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"x = {raw}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
+    values[name] = value
+
+
+def to_toml(config: ClimbConfig) -> str:
+    """Return the settings, resolved, as TOML that `load_config` reads back."""
+    top, sections = [], []
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            body = "\n".join(f"{key} = {_literal(item)}" for key, item in value.items())
+            sections.append(f"\n[{name}]\n{body}\n")
+        else:
+            top.append(f"{name} = {_literal(value)}\n")
+    return "".join(top) + "".join(sections)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

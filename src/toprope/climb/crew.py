@@ -1,0 +1,126 @@
+"""Everything a climb works with, in one place: made by `start.py`, used by the loop.
+
+Holds parts and answers small questions about them; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toprope.climb.config import ClimbConfig
+from toprope.climb.learner import Learner
+from toprope.climb.meters import Meters
+from toprope.climb.play import Plan, Player
+from toprope.climb.rundir import RunDir
+from toprope.climb.status import Watch
+from toprope.ladder.ladder import Ladder
+from toprope.ladder.rung import Cold
+from toprope.ledger import states
+from toprope.ledger.rows import COLD, PILOT, TRAINING_SIDE
+from toprope.ledger.store import Ledger
+from toprope.tasks import Taskset
+from toprope.terms import Episode, Mode, Split, State, Task
+
+
+@dataclass
+class Crew:
+    """The parts of a run."""
+
+    config: ClimbConfig
+    taskset: Taskset
+    folder: RunDir
+    student: Path
+    ledger: Ledger
+    meters: Meters
+    player: Player
+    learner: Learner
+    ladder: Ladder
+    base_player: Callable[[], Player]
+    watch: Watch
+    heldout: Sequence[Task]
+    version: int = 0
+    episodes: list[Episode] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.train = self.taskset.split(Split.TRAIN)
+        self.dev = self.taskset.split(Split.DEV)[: self.config.evaluation.dev_tasks]
+        self.by_id = {task.id: task for task in self.taskset.tasks}
+
+    def play(
+        self,
+        plans: Sequence[Plan],
+        iteration: int,
+        *,
+        mode: Mode = Mode.PLAIN,
+        phase: str = "sample",
+    ) -> list[list[Episode]]:
+        """Play plans at the current version and keep their episodes for the run directory."""
+        groups = self.player.play(
+            plans, iteration=iteration, version=self.version, mode=mode, phase=phase
+        )
+        self.keep(groups)
+        return groups
+
+    def keep(self, groups: Sequence[Sequence[Episode]]) -> None:
+        """Add episodes to those that the iteration's commit will write out."""
+        self.episodes += [episode for group in groups for episode in group]
+
+    def ever_cold(self) -> list[str]:
+        """Return the tasks that the cold test found cold, in taskset order."""
+        found = {c.task_id for c in self.ledger.transitions() if c.after is State.COLD}
+        return [task.id for task in self.train if task.id in found]
+
+    def cold(self) -> list[Cold]:
+        """Return the cold and parked tasks as the ladder wants to see them."""
+        now = self.ledger.states()
+        rows = {row.task_id: row for row in self.ledger.tasks()}
+        looks = self._looks()
+        uses: dict[str, list[str]] = {}
+        for task_id, rung in self.ledger.db.execute(
+            "SELECT task_id, rung FROM rung_uses ORDER BY iteration, rung"
+        ):
+            uses.setdefault(task_id, []).append(rung)
+        return [
+            Cold(
+                task=task,
+                never_seeded=rows[task.id].never_seeded,
+                pilots=len(looks.get(task.id, [])) - 1,
+                last_look=max(looks.get(task.id, [0])),
+                helped_by=tuple(uses.get(task.id, [])),
+            )
+            for task in self.train
+            if now[task.id] in (State.COLD, State.PARKED)
+        ]
+
+    def _looks(self) -> dict[str, list[int]]:
+        """Return per task the iterations of its cold test and its pilots."""
+        looks: dict[str, list[int]] = {}
+        for task_id, iteration in self.ledger.db.execute(
+            "SELECT DISTINCT task_id, iteration FROM evidence "
+            "WHERE purpose IN (?, ?) ORDER BY iteration",
+            [COLD, PILOT],
+        ):
+            looks.setdefault(task_id, []).append(iteration)
+        return looks
+
+    def last_drawn(self) -> dict[str, int]:
+        """Return per task the iteration of its newest training-side draw."""
+        marks = ",".join("?" * len(TRAINING_SIDE))
+        rows = self.ledger.db.execute(
+            f"SELECT task_id, max(iteration) FROM evidence WHERE purpose IN ({marks}) "
+            "GROUP BY task_id",
+            list(TRAINING_SIDE),
+        )
+        return dict(rows.fetchall())
+
+    def plain_rate(self, task_id: str) -> states.Draws:
+        """Return a task's plain draws of the newest look at it, as one chunk."""
+        chunks = self.ledger.plain_draws().get(task_id, [])
+        if not chunks:
+            return states.Draws(self.version, 0, 0)
+        newest = [c for c in chunks if c.version == chunks[-1].version]
+        return states.Draws(
+            newest[-1].version, sum(c.successes for c in newest), sum(c.draws for c in newest)
+        )

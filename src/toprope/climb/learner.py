@@ -1,0 +1,124 @@
+"""The learner of a climb: groups and demonstrations in, optimiser steps and a new version out.
+
+Turns episodes into packed rows and books what the steps used. Which episodes, and why, is
+the loop's business.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from toprope.climb.config import ClimbConfig
+from toprope.climb.meters import Meters, Shape
+from toprope.harness.encode import action_ids, prompt_ids
+from toprope.ladder.rung import Demonstration
+from toprope.learn.advantage import rloo
+from toprope.learn.optimiser import MasterAdam
+from toprope.learn.packing import GroupRow
+from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
+from toprope.terms import Episode, Outcome
+
+
+def group_row(group: Sequence[Episode]) -> GroupRow | None:
+    """Return a group as a packed row with its RLOO advantages, or None if it teaches nothing.
+
+    Episodes lost to infrastructure drop out first; fewer than two left, or exactly equal
+    rewards, give no gradient.
+    """
+    kept = [e for e in group if e.verdict.outcome is not Outcome.INFRA]
+    rewards = [e.verdict.reward for e in kept]
+    if len(kept) < 2 or all(reward == rewards[0] for reward in rewards):
+        return None
+    return GroupRow(
+        prompt_ids=kept[0].prompt_ids,
+        completions=tuple(e.sampled_ids for e in kept),
+        advantages=tuple(rloo(rewards)),
+        sampler_logprobs=tuple(e.logprobs for e in kept),
+    )
+
+
+class Learner:
+    """Owns the optimiser of the policy that climbs."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, config: ClimbConfig, meters: Meters, shape: Shape
+    ) -> None:
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.meters, self.shape = meters, shape
+        self.optimiser = MasterAdam(model)
+
+    def imitate(self, demonstrations: Sequence[Demonstration], *, seed: int) -> list[StepReport]:
+        """Take the supervised steps of a seeding: `epochs` shuffled passes, small batches."""
+        settings = self.config.seeding
+        rows = [
+            GroupRow(
+                prompt_ids(self.tokenizer, demo.task),
+                (action_ids(self.tokenizer, demo.action),),
+                (1.0,),
+            )
+            for demo in demonstrations
+        ]
+        order = random.Random(seed)
+        batches = [
+            batch
+            for _ in range(settings.epochs)
+            for batch in _batches(order.sample(rows, len(rows)), settings.batch)
+        ]
+        reports = []
+        with self.meters.phase("seed"), self.optimiser.fresh():
+            for at, batch in enumerate(batches):
+                rate = settings.learning_rate * _ramp(at, len(batches))
+                report = learn_demonstrations(
+                    self.model,
+                    self.optimiser,
+                    batch,
+                    learning_rate=rate,
+                    most_tokens=self.config.student.most_train_tokens,
+                )
+                self._count("seed", report, len(batch))
+                reports.append(report)
+        return reports
+
+    def reinforce(self, groups: Sequence[Sequence[Episode]], *, step: int) -> StepReport | None:
+        """Take one RL step on the groups that teach something; None if none does."""
+        settings = self.config.climbing
+        drawn = sum(len(group) for group in groups)
+        rows = [row for row in map(group_row, groups) if row is not None]
+        rows = rows[: settings.most_groups]
+        if not rows:
+            return None
+        warm = min(1.0, (step + 1) / max(1, settings.warmup))
+        with self.meters.phase("train"):
+            report = learn_groups(
+                self.model,
+                self.optimiser,
+                rows,
+                learning_rate=settings.learning_rate * warm,
+                episodes=drawn,
+                token_limit=self.config.student.max_tokens,
+                most_tokens=self.config.student.most_train_tokens,
+            )
+        self._count("train", report, sum(len(row.completions) for row in rows))
+        return report
+
+    def _count(self, phase: str, report: StepReport, episodes: int) -> None:
+        context = report.processed_tokens / max(1, episodes) / 2
+        self.meters.count(
+            phase,
+            processed_tokens=report.processed_tokens,
+            trained_tokens=report.own_tokens,
+            flops=3 * self.shape.forward(report.processed_tokens, context, report.own_tokens),
+        )
+
+
+def _batches(rows: Sequence[GroupRow], size: int) -> list[Sequence[GroupRow]]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
+def _ramp(at: int, steps: int) -> float:
+    """Return the share of the learning rate: two steps up, then down to a tenth in a line."""
+    if at < 2:
+        return (at + 1) / 3
+    return 1.0 - 0.9 * (at - 2) / max(1, steps - 2)

@@ -1,0 +1,213 @@
+"""The climb: measure what is cold, help it, and let reinforcement learning do the rest.
+
+Iteration 0 measures, iteration 1 … learn, the last one measures again. An iteration ends
+in one commit of the ledger; a kill at any instant leaves whole iterations, and the same
+command goes on from the newest that has its checkpoint. Reads top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toprope.climb import books, choose, graduation, helping, measure
+from toprope.climb.commit import commit, restore
+from toprope.climb.crew import Crew
+from toprope.climb.play import Plan
+from toprope.climb.status import Status
+from toprope.grading import prove
+from toprope.learn.step import StepReport
+from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, REVIEW, TRAIN
+from toprope.ledger.states import after_proof
+from toprope.terms import Episode, State, Task, TopropeError
+
+
+class NothingToClimb(TopropeError):
+    """No task of the taskset can be climbed."""
+
+
+class Climb:
+    """One run of the loop over a crew."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
+        self.last = restore(crew)
+        self.elapsed_before = crew.ledger.db.execute(
+            "SELECT coalesce(sum(seconds), 0) FROM seconds"
+        ).fetchone()[0]
+
+    def run(self) -> str:
+        """Climb until there is no time, no step or nothing left to do; return why it ended."""
+        if self.crew.ledger.facts().get("finished"):
+            return str(self.crew.ledger.facts()["stop_reason"])
+        if self.last < 0:
+            self.cold_start()
+        reason = self.why_stop()
+        while not reason:
+            self.iterate(self.last + 1)
+            reason = self.why_stop()
+        self.finish(self.last + 1, reason)
+        return reason
+
+    def cold_start(self) -> None:
+        """Measure before any help: held-out, the cold test, and the protocol granted."""
+        crew = self.crew
+        crew.meters.iteration = 0
+        self.tell(0, f"proving {len(self.tested())} tasks")
+        self.prove()
+        self.tell(0, f"held-out before: {len(crew.heldout)} tasks")
+        settings = crew.config.evaluation
+        measure.evaluate(crew, 0, BEFORE, crew.heldout, settings.before_draws)
+        self.tell(0, f"cold test: {len(self.tested())} tasks x {crew.config.cold_start.draws}")
+        groups = measure.cold_test(crew, 0)
+        crew.ledger.note(0, "diagnosis", books.diagnose(groups))
+        self.tell(0, "the same with the protocol granted")
+        measure.protocol_granted(crew, 0)
+        self.close(0)
+
+    def tested(self) -> Sequence[Task]:
+        """Return the tasks that the cold test is made on."""
+        return self.crew.train[: self.crew.config.cold_start.tasks]
+
+    def prove(self) -> None:
+        """Set aside tasks whose reference fails or that pass unchanged; refuse an empty rest."""
+        crew = self.crew
+        if not crew.train:
+            raise NothingToClimb(
+                f"taskset {crew.taskset.name} has no training tasks: give one that has"
+            )
+        with crew.meters.phase("grade"):
+            proofs = [(t, prove(t, crew.player.grader.sandbox, times=1)) for t in self.tested()]
+        crew.ledger.record_transitions(
+            0,
+            [
+                after_proof(
+                    task.id,
+                    State.UNSEEN,
+                    reference_passes=proof.ok or "reference" not in proof.why,
+                    unchanged_fails=proof.ok or "reference" in proof.why,
+                )
+                for task, proof in proofs
+            ],
+        )
+        if not any(proof.ok for _, proof in proofs):
+            raise NothingToClimb(
+                f"every task that was tested is broken (first: {proofs[0][1].why}); "
+                "`toprope tasks check` names them all"
+            )
+
+    def iterate(self, iteration: int) -> None:
+        """Help the cold, choose, sample, grade, record, move, learn, checkpoint, evaluate."""
+        crew = self.crew
+        crew.meters.iteration = iteration
+        seeded = self.help(iteration)
+        report, groups = None, list[list[Episode]]()
+        if not seeded:
+            plans = self.choose(iteration)
+            self.tell(iteration, f"sampling {sum(p.draws for p in plans)} episodes")
+            groups = crew.play(plans, iteration)
+            books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+            moves = books.moves_after(crew.ledger, TRAIN, [plan.task.id for plan in plans])
+            crew.ledger.record_transitions(iteration, moves)
+            self.tell(iteration, "learning")
+            report = crew.learner.reinforce(
+                [g for p, g in zip(plans, groups, strict=True) if p.purpose == TRAIN],
+                step=self.rl_steps(),
+            )
+            crew.version += report is not None
+        dev = self.evaluate_dev(iteration)
+        self.close(iteration, groups=groups, report=report, dev=dev, keep=seeded)
+
+    def help(self, iteration: int) -> bool:
+        """Give the cold tasks the help that is due; return whether RL waits for it.
+
+        Held-out is opened once between the last seed and the first RL step.
+        """
+        crew = self.crew
+        self.tell(iteration, "looking at the cold tasks")
+        seeded = helping.help_cold(crew, iteration, self.tell)
+        if seeded:
+            helping.look_again(crew, iteration)
+        elif not self.rl_steps() and crew.ladder.waiting(crew.cold()):
+            return True
+        query = "SELECT 1 FROM evidence WHERE purpose = ? LIMIT 1"
+        if not crew.ledger.db.execute(query, [AFTER_SEEDING]).fetchone():
+            self.tell(iteration, f"held-out after seeding: {len(crew.heldout)} tasks")
+            draws = crew.config.evaluation.seeded_draws
+            measure.evaluate(crew, iteration, AFTER_SEEDING, crew.heldout, draws)
+        return seeded
+
+    def choose(self, iteration: int) -> list[Plan]:
+        """Return the groups to draw: live and unseen tasks, and now and then a review."""
+        crew = self.crew
+        chosen, reviews = choose.train_batch(
+            crew.train, crew.ledger.states(), crew.last_drawn(), crew.config, iteration
+        )
+        size = crew.config.climbing.group
+        plans = [Plan(task, TRAIN, size) for task in chosen]
+        return plans + [Plan(task, REVIEW, 8) for task in reviews]
+
+    def rl_steps(self) -> int:
+        """Return how many RL steps were taken before this iteration."""
+        query = "SELECT count(*) FROM meters WHERE phase = 'train' AND iteration < ?"
+        row = self.crew.ledger.db.execute(query, [self.crew.meters.iteration]).fetchone()
+        return int(row[0])
+
+    def evaluate_dev(self, iteration: int) -> float | None:
+        """Return the dev pass rate where it is due."""
+        every = self.crew.config.evaluation.dev_every
+        if not every or iteration % every or not self.crew.dev:
+            return None
+        self.tell(iteration, "dev")
+        return measure.evaluate_dev(self.crew, iteration)
+
+    def finish(self, iteration: int, reason: str) -> None:
+        """Measure held-out a last time, the frozen base's draws, and judge graduation."""
+        crew = self.crew
+        crew.meters.iteration = iteration
+        self.tell(iteration, f"held-out after: {len(crew.heldout)} tasks")
+        measure.evaluate(crew, iteration, AFTER, crew.heldout, crew.config.evaluation.after_draws)
+        self.tell(iteration, "the frozen base, given the same draws")
+        measure.frozen_base(crew, iteration)
+        graduation.judge(crew, iteration)
+        self.close(iteration, keep=True)
+        crew.ledger.record_facts({"finished": True, "stop_reason": reason, "status": "finished"})
+
+    def close(
+        self,
+        iteration: int,
+        *,
+        groups: Sequence[Sequence[Episode]] = (),
+        report: StepReport | None = None,
+        dev: float | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Checkpoint if it is due, commit, and tell how it went."""
+        status = commit(self.crew, iteration, groups=groups, report=report, dev=dev, keep=keep)
+        self.last = iteration
+        self.crew.watch(self.timed(status))
+
+    def spent(self) -> float:
+        """Return the run's wall-clock seconds over all its sittings."""
+        return float(self.elapsed_before + self.crew.meters.since_start())
+
+    def why_stop(self) -> str:
+        """Return why the climbing ends here, or nothing while it goes on."""
+        limits = self.crew.config.limits
+        if self.last >= limits.steps:
+            return f"{limits.steps} iterations were asked for"
+        if limits.minutes and self.spent() > 60 * (limits.minutes - limits.reserve_minutes):
+            return f"the {limits.minutes:g} minutes that were given are used"
+        now = self.crew.ledger.counts()
+        if not now[State.LIVE] and not now[State.UNSEEN] and not now[State.COLD]:
+            return "every task is mastered, parked or broken"
+        return ""
+
+    def tell(self, iteration: int, doing: str) -> None:
+        """Say what is being done now."""
+        self.crew.watch(self.timed(Status(iteration, doing)))
+
+    def timed(self, status: Status) -> Status:
+        """Return the status with the clock filled in."""
+        minutes = self.crew.config.limits.minutes
+        left = 60 * minutes - self.spent() if minutes else None
+        return status.at(self.spent(), left)

@@ -1,0 +1,91 @@
+"""The measurements around the climbing: cold test, protocol granted, held-out, frozen base.
+
+Each draws at one frozen policy version and writes evidence; none changes the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toprope.climb import books, choose
+from toprope.climb.crew import Crew
+from toprope.climb.play import Plan
+from toprope.ledger.rows import BASE, COLD, FROZEN_BASE, GRANTED, PILOT, dev_purpose
+from toprope.terms import Episode, Mode, State, Task
+
+
+def evaluate(crew: Crew, iteration: int, purpose: str, tasks: Sequence[Task], draws: int) -> None:
+    """Draw plain episodes of frozen-split tasks for a point that the report names."""
+    plans = [Plan(task, purpose, draws) for task in tasks]
+    groups = crew.play(plans, iteration, phase="eval")
+    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+
+
+def evaluate_dev(crew: Crew, iteration: int) -> float:
+    """Return the dev pass rate at this version, drawing its episodes."""
+    settings = crew.config.evaluation
+    plans = [Plan(t, dev_purpose(iteration), settings.dev_draws) for t in crew.dev]
+    groups = crew.play(plans, iteration, phase="eval")
+    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    rewards = [e.verdict.reward for group in groups for e in group]
+    return sum(rewards) / max(1, len(rewards))
+
+
+def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
+    """Draw the zero-success test, place its tasks, and mark the never-seeded quarter."""
+    settings = crew.config.cold_start
+    before = crew.ledger.states()
+    tested = [t for t in crew.train[: settings.tasks] if before[t.id] is State.UNSEEN]
+    crew.ledger.mark_tested(task.id for task in tested)
+    plans = [Plan(task, COLD, settings.draws) for task in tested]
+    groups = crew.play(plans, iteration)
+    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    moves = books.moves_after(crew.ledger, COLD, [task.id for task in tested])
+    crew.ledger.record_transitions(iteration, moves)
+    now = crew.ledger.states()
+    cold = [task for task in tested if now[task.id] is State.COLD]
+    kept_out = round(settings.never_seeded * len(cold))
+    control = choose.random_part(cold, kept_out, crew.config.seed, "never seeded")
+    crew.ledger.mark_never_seeded(task.id for task in control)
+    return groups
+
+
+def protocol_granted(crew: Crew, iteration: int) -> None:
+    """Draw a random part of the tested tasks with two worked examples and a grammar."""
+    settings = crew.config.cold_start
+    tested = crew.train[: settings.tasks]
+    part = choose.random_part(tested, settings.granted_tasks, crew.config.seed, "granted")
+    plans = [Plan(task, GRANTED, settings.granted_draws) for task in part]
+    groups = crew.play(plans, iteration, mode=Mode.GRANTED)
+    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+
+
+def pilot(crew: Crew, iteration: int, tasks: Sequence[Task], draws: int) -> None:
+    """Draw cold tasks again at this version; one success in too few draws gets a second chunk."""
+    plans = [Plan(task, PILOT, draws) for task in tasks]
+    groups = crew.play(plans, iteration)
+    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    close = [
+        Plan(plan.task, PILOT, draws, first=draws)
+        for plan, group in zip(plans, groups, strict=True)
+        if sum(e.verdict.reward for e in group) == 1 and draws * 2 <= 16
+    ]
+    if close:
+        more = crew.play(close, iteration)
+        books.record(crew.ledger, crew.player, close, more, iteration=iteration)
+    moves = books.moves_after(crew.ledger, PILOT, [task.id for task in tasks])
+    crew.ledger.record_transitions(iteration, moves)
+
+
+def frozen_base(crew: Crew, iteration: int) -> None:
+    """Give the frozen base the draws that the cold tasks got, in chunks of 8 at version 0."""
+    draws = crew.config.evaluation.frozen_base_draws
+    cold = [crew.by_id[task_id] for task_id in crew.ever_cold()]
+    part = choose.random_part(cold, crew.config.seeding.pilot_tasks, crew.config.seed, "base")
+    if not draws or not part:
+        return
+    player = crew.base_player()
+    plans = [Plan(task, FROZEN_BASE, draws) for task in part]
+    groups = player.play(plans, iteration=iteration, version=0, phase="eval")
+    crew.keep(groups)
+    books.record(crew.ledger, player, plans, groups, iteration=iteration, policy=BASE)

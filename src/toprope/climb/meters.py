@@ -1,0 +1,102 @@
+"""Counts what a climb uses, per phase: tokens, FLOPs, seconds and episodes.
+
+FLOPs: 2 per parameter and token in a forward pass, 6 in training, the attention term
+added, the vocabulary head only where logits are computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from toprope.ledger.rows import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers of a model that FLOPs depend on."""
+
+    body: int  # parameters of the matrices in all layers
+    head: int  # parameters of the vocabulary projection
+    layers: int
+    width: int  # query heads times head width
+
+    @classmethod
+    def of(cls, model: Any) -> Shape:
+        """Read the shape off a transformers causal model."""
+        config = model.config
+        width = getattr(config, "head_dim", None) or (
+            config.hidden_size // config.num_attention_heads
+        )
+        body = sum(p.numel() for p in model.model.layers.parameters() if p.dim() == 2)
+        head = config.vocab_size * config.hidden_size
+        heads = config.num_attention_heads
+        return cls(body, head, config.num_hidden_layers, width * heads)
+
+    def forward(self, tokens: int, context: float, logits: int) -> float:
+        """Return the FLOPs of a forward pass over `tokens`, each attending to `context` others."""
+        attention = 4 * self.layers * self.width * context
+        return tokens * (2 * self.body + attention) + 2 * self.head * logits
+
+
+@dataclass
+class Meters:
+    """What the open iteration has used so far; `drain` hands it to the ledger."""
+
+    iteration: int = 0
+    counts: dict[str, dict[str, float]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(float))
+    )
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    started: float = field(default_factory=time.monotonic)
+    _mark: float = field(default_factory=time.monotonic)
+    _open: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Book the time inside under `name`; time in a phase within goes to that one alone."""
+        self._book()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._book()
+            self._open.pop()
+
+    def _book(self) -> None:
+        now = time.monotonic()
+        self.seconds[self._open[-1] if self._open else "other"] += now - self._mark
+        self._mark = now
+
+    def since_start(self) -> float:
+        """Return the seconds since these meters were made."""
+        return time.monotonic() - self.started
+
+    def count(self, phase: str, **amounts: float) -> None:
+        """Add to a phase's counts (fields of `ledger.rows.Meter`)."""
+        for name, amount in amounts.items():
+            self.counts[phase][name] += amount
+
+    def drain(self) -> tuple[list[Meter], dict[str, float]]:
+        """Return the iteration's meters and seconds, and start anew."""
+        self._book()
+        rows = [
+            Meter(
+                iteration=self.iteration,
+                phase=phase,
+                processed_tokens=int(counts["processed_tokens"]),
+                sampled_tokens=int(counts["sampled_tokens"]),
+                trained_tokens=int(counts["trained_tokens"]),
+                flops=counts["flops"],
+                episodes=int(counts["episodes"]),
+            )
+            for phase, counts in sorted(self.counts.items())
+        ]
+        seconds = dict(self.seconds)
+        self.counts.clear()
+        self.seconds.clear()
+        return rows, seconds

@@ -1,0 +1,161 @@
+"""Plays episodes: prompts → samples → actions → verdicts, all by episode id.
+
+Grades are journalled as they arrive, so an episode that was graded before a kill is not
+graded again. Knows nothing of states or of learning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from toprope.climb.meters import Meters, Shape
+from toprope.grading import Grader
+from toprope.harness import lines
+from toprope.harness.encode import prompt_ids
+from toprope.ledger.store import Ledger
+from toprope.policy.sampler import Ask, TorchSampler
+from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Draws wanted of one task. Episode ids are `purpose/iteration/task/draw`."""
+
+    task: Task
+    purpose: str
+    draws: int
+    first: int = 0
+
+    def episode_ids(self, iteration: int) -> tuple[str, ...]:
+        """Return the ids of the planned episodes."""
+        return tuple(
+            f"{self.purpose}/{iteration}/{self.task.id}/{draw}"
+            for draw in range(self.first, self.first + self.draws)
+        )
+
+
+@dataclass
+class Player:
+    """Plays episodes of tasks with a sampler and a grader."""
+
+    tokenizer: Any
+    sampler: TorchSampler
+    grader: Grader
+    ledger: Ledger
+    meters: Meters
+    shape: Shape
+
+    def play(
+        self,
+        plans: Sequence[Plan],
+        *,
+        iteration: int,
+        version: int,
+        mode: Mode = Mode.PLAIN,
+        rung: str = "",
+        phase: str = "sample",
+        temperature: float = 1.0,
+    ) -> list[list[Episode]]:
+        """Return the episodes of each plan, in order, token-exact and graded."""
+        granted = mode is Mode.GRANTED
+        asks = [
+            Ask(prompt_ids(self.tokenizer, p.task, granted=granted), p.episode_ids(iteration))
+            for p in plans
+        ]
+        with self.meters.phase(phase):
+            completions = self.sampler.sample(asks, temperature=temperature, constrain=granted)
+            self._count(phase, asks, completions)
+        by_id = {completion.episode_id: completion for completion in completions}
+        pairs = [
+            (plan.task, ask.prompt_ids, by_id[episode])
+            for plan, ask in zip(plans, asks, strict=True)
+            for episode in ask.episode_ids
+        ]
+        with self.meters.phase("grade"):
+            verdicts = self._grade([(task, completion) for task, _, completion in pairs])
+        episodes = iter(
+            Episode(
+                id=completion.episode_id,
+                task_id=task.id,
+                version=version,
+                mode=mode,
+                rung=rung,
+                prompt_ids=prompt,
+                sampled_ids=completion.ids,
+                logprobs=completion.logprobs,
+                text=self._text(completion),
+                stop=completion.stop,
+                verdict=verdict,
+            )
+            for (task, prompt, completion), verdict in zip(pairs, verdicts, strict=True)
+        )
+        return [[next(episodes) for _ in ask.episode_ids] for ask in asks]
+
+    def _text(self, completion: Completion) -> str:
+        text: str = self.tokenizer.decode(completion.ids, skip_special_tokens=True)
+        return text.split(lines.STOP)[0]
+
+    def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
+        prompt = sum(len(ask.prompt_ids) for ask in asks)
+        sampled = sum(len(completion.ids) for completion in completions)
+        fed = sum(len(completion.ids) - 1 for completion in completions)
+        context = prompt / max(1, len(asks))
+        flops = self.shape.forward(prompt, context / 2, len(asks))
+        flops += self.shape.forward(fed, context, fed)
+        self.meters.count(
+            phase,
+            processed_tokens=prompt + fed,
+            sampled_tokens=sampled,
+            episodes=len(completions),
+            flops=flops,
+        )
+
+    def _grade(self, pairs: list[tuple[Task, Completion]]) -> list[Verdict]:
+        """Return a verdict per completion; only well-formed, unjournalled ones are run."""
+        verdicts: dict[str, Verdict] = {}
+        wanted = []
+        for task, completion in pairs:
+            try:
+                if completion.stop != "stop":
+                    raise lines.MalformedAction(f"the answer ended by {completion.stop}")
+                changes = lines.parse(self._text(completion), task)
+                wanted.append((self._key(completion), task, changes))
+            except lines.MalformedAction as error:
+                verdict = Verdict(Outcome.MALFORMED, 0.0, str(error))
+                verdicts[self._key(completion)] = verdict
+        known = self.ledger.journal_get([key for key, _, _ in wanted])
+        verdicts.update({key: _verdict(value) for key, value in known.items()})
+        missing = [item for item in wanted if item[0] not in known]
+        fresh = dict(
+            zip((item[0] for item in missing), self.grader.grade_many(missing), strict=True)
+        )
+        kept = {key: asdict(v) for key, v in fresh.items() if v.outcome is not Outcome.INFRA}
+        self.ledger.journal_put(kept)
+        verdicts.update(fresh)
+        return [verdicts[self._key(completion)] for _, completion in pairs]
+
+    @staticmethod
+    def _key(completion: Completion) -> str:
+        """Return the journal's key: the episode and what it sampled, should that ever differ."""
+        sampled = hashlib.sha256(repr(completion.ids).encode()).hexdigest()[:16]
+        return f"{completion.episode_id}:{sampled}"
+
+    def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool]:
+        """Return whether each passed episode passes again in a fresh sandbox."""
+        with self.meters.phase("grade"):
+            items = [(e.id, task, lines.parse(e.text, task)) for task, e in pairs]
+            return [v.outcome is Outcome.PASSED for v in self.grader.grade_many(items)]
+
+
+def _verdict(value: dict[str, Any]) -> Verdict:
+    return Verdict(
+        outcome=Outcome(value["outcome"]),
+        reward=value["reward"],
+        why=value["why"],
+        passed=tuple(value["passed"]),
+        failed=tuple(value["failed"]),
+        level=value["level"],
+    )

@@ -1,0 +1,85 @@
+"""One climb from settings to report: the function behind `toprope climb`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from toprope.climb.commit import peak_rss_gb
+from toprope.climb.config import ClimbConfig, ConfigError
+from toprope.climb.loop import Climb
+from toprope.climb.rundir import SUMMARY, RunDir, write_whole
+from toprope.climb.start import assemble
+from toprope.climb.status import Watch, unwatched
+from toprope.ledger.summary import recompute
+from toprope.policy.load import resolve
+from toprope.sandbox import Sandbox, open_sandbox
+from toprope.tasks import load_taskset
+from toprope.teacher import open_teacher
+
+
+def climb(
+    config: ClimbConfig,
+    run: Path,
+    *,
+    watch: Watch = unwatched,
+    unsafe_local: bool = False,
+    sandbox: Sandbox | None = None,
+) -> dict[str, Any]:
+    """Climb in the folder `run`, resuming what is there; return the summary, also written there.
+
+    Raises:
+        TopropeError: a model, taskset, teacher or wall is missing, or settings contradict.
+    """
+    taskset = load_taskset(config.taskset)
+    student = resolve(config.student.model)
+    teacher = open_teacher(
+        config.teacher.kind,
+        recording=config.teacher.recording,
+        endpoint=config.teacher.endpoint,
+        model=config.teacher.model,
+        max_tokens=config.teacher.max_tokens,
+    )
+    if teacher is None and config.seeding.demonstrations:
+        if "demonstrations" in config.seeding.model_fields_set:
+            raise ConfigError(
+                "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
+            )
+    folder = RunDir(run)
+    folder.claim(config)
+    own_sandbox = sandbox is None
+    sandbox = sandbox or open_sandbox(
+        workers=config.limits.sandbox_workers, unsafe_local=unsafe_local
+    )
+    crew = None
+    try:
+        crew = assemble(
+            config,
+            folder,
+            taskset=taskset,
+            student=student,
+            teacher=teacher,
+            sandbox=sandbox,
+            watch=watch,
+        )
+        Climb(crew).run()
+        crew.ledger.record_facts({"peak_rss_gb": peak_rss_gb()})
+    except KeyboardInterrupt:
+        if crew is not None:
+            crew.ledger.abandon()
+            crew.ledger.record_facts({"status": "interrupted", "stop_reason": "interrupted"})
+        raise
+    finally:
+        if crew is not None:
+            crew.ledger.close()
+        if own_sandbox:
+            sandbox.close()
+    return write_summary(run)
+
+
+def write_summary(run: Path) -> dict[str, Any]:
+    """Recompute `summary.json` from the ledger alone, write it, and return it."""
+    summary = recompute(run)
+    write_whole(run / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    return summary

@@ -1,0 +1,151 @@
+"""Assembles a crew from settings: the taskset, the student, the walls, the teacher, the ledger."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import toprope
+from toprope.climb import choose, memory
+from toprope.climb.config import ClimbConfig
+from toprope.climb.crew import Crew
+from toprope.climb.learner import Learner
+from toprope.climb.meters import Meters, Shape
+from toprope.climb.play import Player
+from toprope.climb.rundir import RunDir
+from toprope.climb.status import Watch
+from toprope.grading import Grader
+from toprope.harness import lines
+from toprope.ladder.demonstration import Demonstrate
+from toprope.ladder.ladder import Ladder
+from toprope.ladder.resample import Resample
+from toprope.ladder.rung import Rung
+from toprope.ledger.rows import TaskRow
+from toprope.ledger.store import LEDGER_NAME, Ledger
+from toprope.policy.guide import Guide
+from toprope.policy.load import load_model, load_tokenizer
+from toprope.policy.sampler import TorchSampler
+from toprope.sandbox import Sandbox
+from toprope.tasks import Taskset
+from toprope.teacher.protocol import Teacher
+from toprope.terms import Task
+
+
+def assemble(
+    config: ClimbConfig,
+    folder: RunDir,
+    *,
+    taskset: Taskset,
+    student: Path,
+    teacher: Teacher | None,
+    sandbox: Sandbox,
+    watch: Watch,
+) -> Crew:
+    """Return the crew of a run whose folder is already claimed."""
+    memory.keep_freed_memory()
+    if config.limits.threads:
+        torch.set_num_threads(config.limits.threads)
+    torch.manual_seed(config.seed)
+    ledger = Ledger.open(folder.path / LEDGER_NAME, create=True)
+    heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
+    ledger.register_tasks(_row(task, at) for at, task in enumerate(taskset.tasks))
+    ledger.record_facts(_facts(config, folder, taskset, student, sandbox))
+    tokenizer = load_tokenizer(student)
+    model = load_model(student, dtype=config.student.dtype)
+    meters, shape = Meters(), Shape.of(model)
+    grader = Grader(sandbox)
+
+    def player(policy: Any) -> Player:
+        sampler = _sampler(policy, tokenizer, config)
+        return Player(tokenizer, sampler, grader, ledger, meters, shape)
+
+    return Crew(
+        config=config,
+        taskset=taskset,
+        folder=folder,
+        student=student,
+        ledger=ledger,
+        meters=meters,
+        player=player(model),
+        learner=Learner(model, tokenizer, config, meters, shape),
+        ladder=Ladder(_rungs(config, teacher)),
+        base_player=_later(lambda: player(load_model(student, dtype=config.student.dtype))),
+        watch=watch,
+        heldout=heldout,
+    )
+
+
+def _later(make: Callable[[], Player]) -> Callable[[], Player]:
+    """Make the frozen base's player when it is first asked for: it costs a second model."""
+    made: list[Player] = []
+
+    def get() -> Player:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+def _sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
+    guide = Guide(tokenizer, lines.could_continue, lines.STOP, model.config.vocab_size)
+    return TorchSampler(
+        model,
+        guide,
+        seed=config.seed,
+        max_tokens=config.student.max_tokens,
+        max_rows=config.student.max_rows,
+    )
+
+
+def _rungs(config: ClimbConfig, teacher: Teacher | None) -> list[Rung]:
+    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step)]
+    if teacher is not None:
+        seeding = config.seeding
+        rungs.append(Demonstrate(teacher, wanted=seeding.demonstrations, per_task=seeding.per_task))
+    return rungs
+
+
+def _row(task: Task, at: int) -> TaskRow:
+    mutator = task.features.get("mutator_p")
+    return TaskRow(
+        task_id=task.id,
+        split=task.split,
+        tier=task.tier,
+        cluster=task.source.cluster,
+        ordinal=at,
+        mutator_p=None if mutator is None else float(mutator),
+    )
+
+
+def _facts(
+    config: ClimbConfig, folder: RunDir, taskset: Taskset, student: Path, sandbox: Sandbox
+) -> dict[str, Any]:
+    """Return what the summary says of a run that no evidence shows."""
+    return {
+        "run": folder.path.name,
+        "status": "running",
+        "stop_reason": None,
+        "versions": {
+            "toprope": toprope.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+        "device": {"type": "cpu", "threads": torch.get_num_threads()},
+        "walls": {
+            "level": sandbox.walls.level,
+            "isolated": sandbox.walls.isolated,
+            "standing": list(sandbox.walls.standing),
+        },
+        "seed": config.seed,
+        "student": student.name,
+        "teacher": config.teacher.kind,
+        "taskset": {"name": taskset.name, "hash": taskset.hash},
+        "window": config.evaluation.window,
+    }

@@ -1,0 +1,105 @@
+"""Runs variants of one function on many calls in one sandbox job, and says what came out.
+
+Outcomes are the canonical ones of `grading.calls`, so what is seen here is what grading will
+see. It must not know which variant is right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toprope.grading import runner
+from toprope.sandbox.protocol import Job, Limits, Sandbox
+
+TIMEOUT = "timeout"
+_LIMITS = Limits(wall_s=20.0, cpu_s=18.0, memory_mb=512, output_bytes=1 << 23)
+_CALL_LIMIT_S = 0.05
+
+
+
+def _program() -> str:
+    """Put the grading runner's text and ours together: inside there is no toprope to import."""
+    ours = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
+    theirs = Path(runner.__file__).read_text(encoding="utf-8")
+    text = theirs.partition('if __name__ == "__main__":')[0] + ours
+    for line in ("from __future__ import annotations", "from toprope.grading.runner import Run"):
+        text = text.replace(line + "\n", "")
+    return text + "\nanswer_trial(RESULT_FD)\n"
+
+
+_PROGRAM = _program()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the original did: the outcome of each call, the lines it ran, the most lines of any.
+
+    Each line comes with 1 or 2, for once or more often. Lines run are counted, not seconds,
+    so that the answer is the same on every machine.
+    """
+
+    outcomes: list[str]
+    lines: list[frozenset[tuple[int, int]]]
+    steps: int
+
+
+def observe(sandbox: Sandbox, entry: str, text: str, first: int,
+            calls: Sequence[str]) -> Observed | None:  # fmt: skip
+    """Run one file's function on `calls` and watch its lines; None if the job did not end well.
+
+    Line numbers count from 1 at line `first` of the file; lines above it are not reported.
+    """
+    answer = _ask(sandbox, entry, [text], calls, first)
+    if answer is None or len(answer["lines"]) != len(calls):
+        return None
+    lines = [frozenset((n - first + 1, c) for n, c in seen) for seen in answer["lines"]]
+    return Observed(answer["outcomes"][0], lines, answer["steps"])
+
+
+def outcomes(sandbox: Sandbox, entry: str, texts: Sequence[str],
+             calls: Sequence[str]) -> list[list[str]]:  # fmt: skip
+    """Return, for each variant text of the whole file, the outcome of each call.
+
+    A job that a variant brings down is halved until that variant stands alone; its outcomes
+    are then all `timeout`.
+    """
+    if not texts:
+        return []
+    answer = _ask(sandbox, entry, texts, calls)
+    if answer is not None:
+        rows: list[list[str]] = answer["outcomes"]
+        return rows
+    if len(texts) == 1:
+        return [[TIMEOUT] * len(calls)]
+    half = len(texts) // 2
+    return [
+        *outcomes(sandbox, entry, texts[:half], calls),
+        *outcomes(sandbox, entry, texts[half:], calls),
+    ]
+
+
+def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str],
+         first: int = 0) -> dict[str, Any] | None:  # fmt: skip
+    filename, _, name = entry.partition(":")
+    request = {
+        "variants": list(texts),
+        "filename": filename,
+        "name": name,
+        "first": first,
+        "calls": list(calls),
+        "trace": first > 0,
+        "limit": _CALL_LIMIT_S,
+    }
+    stdin = json.dumps(request).encode()
+    result = sandbox.run(Job(f"trial:{entry}", {}, _PROGRAM, stdin, _LIMITS, trusted=True))
+    if result.status != "exited" or result.returncode != 0:
+        return None
+    try:
+        answer = json.loads(result.result)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and "lines" in answer else None

@@ -1,0 +1,25 @@
+"""Text to token ids, once: prompts through the chat template, actions as they stand.
+
+Student tokens are never decoded and encoded again; only prompts and a teacher's actions
+pass through here. Knows a tokenizer's interface, not a model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toprope.harness import lines
+from toprope.terms import Task
+
+
+def prompt_ids(tokenizer: Any, task: Task, *, granted: bool = False) -> tuple[int, ...]:
+    """Return the ids of an episode's prompt, up to where the model starts to answer."""
+    text = tokenizer.apply_chat_template(
+        lines.messages(task, granted=granted), tokenize=False, add_generation_prompt=True
+    )
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
+def action_ids(tokenizer: Any, action: str) -> tuple[int, ...]:
+    """Return the ids of a teacher's action in the student's tokens, its end token included."""
+    return (*tokenizer.encode(action, add_special_tokens=False), tokenizer.eos_token_id)

@@ -1,0 +1,91 @@
+"""Rung 6, demonstrations: verified teacher attempts, imitated by cross-entropy, few and once.
+
+A seed's real yield is what it thaws by transfer, so a small, diverse part of the cold pool
+is seeded (one bug a source function first) and the rest is only looked at again. Tasks
+marked as never seeded are the control and are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toprope.ladder.rung import Cold, Demonstration, Help
+from toprope.teacher.protocol import Teacher
+from toprope.terms import Attempt, Outcome, Task
+
+ATTEMPTS = 4
+
+
+class Demonstrate:
+    """Asks the teacher for up to `wanted` demonstrations, `per_task` distinct ones a task.
+
+    Gives up for good once it has seeded: a later need is a later issue of the ladder.
+    """
+
+    number = "6"
+    name = "demonstration"
+
+    def __init__(self, teacher: Teacher, *, wanted: int, per_task: int = 1) -> None:
+        self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
+        self._spent = False
+
+    def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
+        """Return demonstrations for a diverse part of the cold tasks, or None if there is none."""
+        if not self.waiting(cold):
+            return None
+        seedable = [c for c in cold if not c.never_seeded]
+        found: list[Demonstration] = []
+        asked: list[Attempt] = []
+        unsolved: list[str] = []
+        for task in _diverse([c.task for c in seedable]):
+            if len(found) >= self.wanted:
+                break
+            got, attempts = self._solve(task)
+            asked += attempts
+            found += got[: self.wanted - len(found)]
+            if not got:
+                unsolved.append(task.id)
+        if not asked:
+            self._spent = True  # a teacher without an answer is not asked at every iteration
+            return None
+        return Help(
+            self.number,
+            demonstrations=tuple(found),
+            attempts=tuple(asked),
+            gave_up=tuple(unsolved),
+        )
+
+    def waiting(self, cold: Sequence[Cold]) -> bool:
+        """Return whether there are seeds still to give, and cold tasks to give them to."""
+        used = any(self.number in c.helped_by for c in cold) or self._spent
+        return bool(self.wanted) and not used and any(not c.never_seeded for c in cold)
+
+    def _solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:
+        """Ask for attempts one at a time until enough distinct ones are verified."""
+        found: dict[str, Demonstration] = {}
+        asked: list[Attempt] = []
+        for start in range(ATTEMPTS):
+            attempts = self.teacher.attempts(task, 1, start=start)
+            if not attempts:
+                break
+            asked += attempts
+            spent = sum(a.prompt_tokens + a.completion_tokens for a in asked)
+            for attempt in attempts:
+                if attempt.outcome is Outcome.PASSED and attempt.action:
+                    found.setdefault(
+                        attempt.action, Demonstration(task, attempt.action, attempt.id, spent)
+                    )
+            if len(found) >= self.per_task:
+                break
+        return list(found.values()), asked
+
+
+def _diverse(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks, the first of every source function before any second."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for at, task in enumerate(tasks):
+        turn = seen.get(task.source.cluster, 0)
+        seen[task.source.cluster] = turn + 1
+        ranked.append((turn, at, task))
+    return [task for _, _, task in sorted(ranked, key=lambda item: item[:2])]

@@ -1,0 +1,103 @@
+"""Adam over fp32 master weights; the model itself is the copy that samplers read.
+
+An update of 1e-6 on a weight of .02 vanishes in bf16, so the truth is kept in fp32, flat
+and allocated once, and the model is refreshed from it after each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+class MasterAdam:
+    """Adam (.9, .95) with gradient clipping, on a flat fp32 copy of a model's parameters."""
+
+    def __init__(self, model: torch.nn.Module, *, clip: float = 1.0) -> None:
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self.parameters = [p for _, p in named]
+        self.clip = clip
+        self.master = torch.cat([p.detach().reshape(-1).float() for p in self.parameters])
+        self.master.grad = torch.zeros_like(self.master)
+        self._sizes = [p.numel() for p in self.parameters]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the moments: seeds and RL keep optimiser states of their own."""
+        self.adam = torch.optim.Adam([self.master], lr=0.0, betas=(0.9, 0.95), fused=True)
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """Use new moments inside, and the old ones again afterwards."""
+        held = self.adam
+        self.reset()
+        try:
+            yield
+        finally:
+            self.adam = held
+
+    def load_master(self, master: torch.Tensor) -> None:
+        """Take over master weights (flat, fp32) and refresh the model from them."""
+        self.master.copy_(master)
+        self._refresh()
+
+    def collect(self) -> None:
+        """Add the model's gradients of one piece of a batch to the fp32 gradient."""
+        assert self.master.grad is not None
+        views = self.master.grad.split(self._sizes)
+        for parameter, view in zip(self.parameters, views, strict=True):
+            if parameter.grad is not None:
+                view.add_(parameter.grad.reshape(-1))
+                parameter.grad.zero_()
+
+    def step(self, learning_rate: float) -> float:
+        """Clip, update, refresh the model; return the gradient norm before clipping.
+
+        A gradient that is not finite is dropped: the weights stay as they are and the
+        norm returned is what it was (nan or inf).
+        """
+        grad = self.master.grad
+        assert grad is not None
+        norm = float(torch.linalg.vector_norm(grad))
+        if norm == norm and norm != float("inf") and norm > 0:
+            grad.mul_(min(1.0, self.clip / norm))
+            for group in self.adam.param_groups:
+                group["lr"] = learning_rate
+            self.adam.step()
+            self._refresh()
+        grad.zero_()
+        return norm
+
+    def _refresh(self) -> None:
+        with torch.no_grad():
+            for parameter, view in zip(
+                self.parameters, self.master.split(self._sizes), strict=True
+            ):
+                parameter.copy_(view.view_as(parameter))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return master weights and moments as flat tensors, for a checkpoint."""
+        held: dict[str, Any] = self.adam.state.get(self.master, {})
+        moments = {name: value for name, value in held.items() if torch.is_tensor(value)}
+        return {"master": self.master, **moments}
+
+    def named_weights(self) -> dict[str, torch.Tensor]:
+        """Return the fp32 master weights under the model's own names (views, not copies)."""
+        views = self.master.detach().split(self._sizes)
+        return {
+            name: view.view_as(parameter)
+            for name, parameter, view in zip(self.names, self.parameters, views, strict=True)
+        }
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore what `state` returned, and refresh the model."""
+        self.reset()
+        self.load_master(state["master"])
+        if "exp_avg" in state:
+            self.adam.state[self.master] = {
+                name: value.clone() for name, value in state.items() if name != "master"
+            }

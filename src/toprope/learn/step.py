@@ -1,0 +1,106 @@
+"""One optimiser step from packed rows: RL episodes or demonstrations, never both at once.
+
+Each kind has its own normalisation and its own optimiser state; what they share is the
+forward pass over packed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from toprope.learn.head import token_logprobs
+from toprope.learn.loss import demonstration_loss, mismatch_weights, policy_loss
+from toprope.learn.optimiser import MasterAdam
+from toprope.learn.packing import GroupRow, Packed, pack, pieces
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step did: tokens processed and trained on, norms, and the engines' mismatch."""
+
+    loss: float
+    grad_norm: float
+    processed_tokens: int
+    own_tokens: int
+    weight_mean: float = 1.0
+    weight_max: float = 1.0
+    mismatch_kl: float = 0.0
+
+
+def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:
+    """Return the log-probabilities (T,) of the own tokens of a packed batch."""
+    hidden = model.model(
+        input_ids=packed.input_ids,
+        position_ids=packed.position_ids,
+        attention_mask=packed.mask,
+        use_cache=False,
+    ).last_hidden_state
+    states = hidden.reshape(-1, hidden.shape[-1]).index_select(0, packed.source_T)
+    return token_logprobs(states, model.lm_head.weight, packed.target_T)
+
+
+def learn_groups(
+    model: Any,
+    optimiser: MasterAdam,
+    rows: Sequence[GroupRow],
+    *,
+    learning_rate: float,
+    episodes: int,
+    token_limit: int,
+    most_tokens: int = 2048,
+) -> StepReport:
+    """Take one RL step on groups with unequal rewards; `episodes` counts all that were drawn."""
+    model.train()
+    total, processed, drift = 0.0, 0, []
+    for piece in pieces(rows, most_tokens):
+        packed = pack(piece)
+        assert packed.sampler_T is not None
+        logprobs = own_logprobs(model, packed)
+        old = logprobs.detach()
+        weights = mismatch_weights(old, packed.sampler_T)
+        loss = policy_loss(
+            logprobs, old, weights, packed.advantages_T, episodes=episodes, token_limit=token_limit
+        )
+        loss.backward()
+        optimiser.collect()
+        total += float(loss.detach())
+        processed += sum(row.width for row in piece)
+        drift.append(packed.sampler_T - old)
+    norm = optimiser.step(learning_rate)
+    gap = torch.cat(drift)
+    ratios = torch.exp(-gap)
+    return StepReport(
+        loss=total,
+        grad_norm=norm,
+        processed_tokens=processed,
+        own_tokens=sum(row.own_tokens for row in rows),
+        weight_mean=float(ratios.clamp(max=2.0).mean()),
+        weight_max=float(ratios.max()),
+        mismatch_kl=float(gap.mean()),
+    )
+
+
+def learn_demonstrations(
+    model: Any,
+    optimiser: MasterAdam,
+    rows: Sequence[GroupRow],
+    *,
+    learning_rate: float,
+    most_tokens: int = 2048,
+) -> StepReport:
+    """Take one cross-entropy step on demonstrations, a mean over the batch's own tokens."""
+    model.train()
+    tokens = sum(row.own_tokens for row in rows)
+    total, processed = 0.0, 0
+    for piece in pieces(rows, most_tokens):
+        loss = demonstration_loss(own_logprobs(model, pack(piece)), tokens=tokens)
+        loss.backward()
+        optimiser.collect()
+        total += float(loss.detach())
+        processed += sum(row.width for row in piece)
+    norm = optimiser.step(learning_rate)
+    return StepReport(total, norm, processed, tokens)

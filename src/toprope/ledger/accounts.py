@@ -1,0 +1,211 @@
+"""The sections of the summary that count: cold start, thaws, teacher, compute, integrity.
+
+Reads through an open connection and returns plain values. What was not measured is None.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from toprope.ledger import queries
+from toprope.ledger.points import share_of, tallies
+from toprope.ledger.rows import BASE, COLD, FROZEN_BASE, GRANTED, StateChange, TaskRow
+from toprope.ledger.states import has_thawed
+from toprope.ledger.statistics import zero_success_power
+from toprope.terms import State
+
+DEFAULT_WINDOW = 5
+TRANSFER = "0"
+
+
+def cold_start(db: sqlite3.Connection, tasks: Sequence[TaskRow]) -> dict[str, Any]:
+    """The cold test: its interval, its power, and the same with the protocol granted."""
+    found = {task: tally for task, tally in tallies(db, COLD).items() if tally.draws}
+    tested = [task for task in tasks if task.task_id in found]
+    cold = {task_id for task_id, tally in found.items() if tally.successes == 0}
+    share = share_of(cold, tested)
+    draws = Counter(t.draws + t.infra for t in found.values()).most_common(1)
+    granted = [t for t in tallies(db, GRANTED, mode="granted").values() if t.draws]
+    return {
+        "tested": len(found),
+        "draws": draws[0][0] if draws else None,
+        "cold": len(cold) if found else None,
+        "share": share.mean if share else None,
+        "ci95": [share.low, share.high] if share else None,
+        "power_at_05": zero_success_power(0.05, draws[0][0]) if draws else None,
+        "protocol_granted_live": sum(t.successes > 0 for t in granted) if granted else None,
+        "protocol_granted_tested": len(granted),
+        "diagnosis": queries.last_note(db, "diagnosis"),
+    }
+
+
+def first_cold(changes: Sequence[StateChange]) -> dict[str, int]:
+    """The tasks found cold at first, and the iteration of it."""
+    return {
+        c.task_id: c.iteration
+        for c in changes
+        if c.before is State.UNSEEN and c.after is State.COLD
+    }
+
+
+def thaws(changes: Sequence[StateChange]) -> dict[str, int]:
+    """Of the tasks found cold at first, those that thawed, and the iteration of the first thaw."""
+    cold, found = first_cold(changes), dict[str, int]()
+    for c in changes:
+        if c.task_id in cold and c.before in (State.COLD, State.PARKED) and c.after is State.LIVE:
+            found.setdefault(c.task_id, c.iteration)
+    return found
+
+
+def thawed(db: sqlite3.Connection, tasks: Sequence[TaskRow]) -> dict[str, Any]:
+    """Thaws beside both controls, without the tasks that a granted protocol makes live."""
+    changes = queries.transitions(db)
+    cold, found = first_cold(changes), thaws(changes)
+    granted = {t for t, tally in tallies(db, GRANTED, mode="granted").items() if tally.successes}
+    control = {t.task_id for t in tasks if t.never_seeded} & set(cold)
+    counted = set(found) - granted
+    return {
+        "count": len(counted) if cold else None,
+        "of_cold": len(cold),
+        "excluded_protocol_granted": len(set(found) & granted),
+        "unseeded_control": {"thawed": len(control & set(found)), "of": len(control)}
+        if control
+        else None,
+        "frozen_base": _frozen_base(db, set(cold)),
+        "by_rung": _by_rung(db, cold, found),
+    }
+
+
+def _frozen_base(db: sqlite3.Connection, cold: Collection[str]) -> dict[str, int] | None:
+    drawn = queries.plain_draws(db, purposes=[FROZEN_BASE], policy=BASE)
+    drawn = {task: chunks for task, chunks in drawn.items() if task in cold}
+    if not drawn:
+        return None
+    return {"thawed": sum(has_thawed(chunks) for chunks in drawn.values()), "of": len(drawn)}
+
+
+def _by_rung(
+    db: sqlite3.Connection, cold: Collection[str], found: dict[str, int]
+) -> dict[str, dict[str, int]]:
+    """Each cold task under the last rung given before it thawed; rung 0 is transfer."""
+    given = dict.fromkeys(cold, TRANSFER)
+    uses = db.execute("SELECT task_id, rung, iteration FROM rung_uses ORDER BY iteration, rung")
+    for task_id, rung, iteration in uses:
+        if task_id in cold and iteration <= found.get(task_id, iteration):
+            given[task_id] = rung
+    counts: dict[str, dict[str, int]] = {}
+    for task_id, rung in sorted(given.items(), key=lambda item: (item[1], item[0])):
+        row = counts.setdefault(rung, {"given": 0, "thawed": 0})
+        row["given"] += 1
+        row["thawed"] += task_id in found
+    return counts
+
+
+def teacher(db: sqlite3.Connection, name: Any, window: int) -> dict[str, Any]:
+    """What the teacher was asked, what it cost, and how much of the learning was its own."""
+    calls, tokens, cost = db.execute(
+        "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), "
+        "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
+    ).fetchone()
+    windows = teacher_windows(db, window)
+    last = db.execute("SELECT max(iteration) FROM seeds").fetchone()[0]
+    return {
+        "name": name,
+        "calls": calls,
+        "tokens": tokens,
+        "cost_usd": cost,
+        "share_by_window": windows,
+        "quiet_reason": windows[-1]["reason"] if windows else None,
+        "last_used_iteration": last,
+    }
+
+
+def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]:
+    """Teacher share per window: teacher- or reference-derived tokens over all tokens used.
+
+    Tokens used are those a loss was taken on, and the derived ones outside of a loss.
+    A window with share 0 gives the newest reason noted under "quiet".
+    """
+    commits = [row[0] for row in db.execute("SELECT iteration FROM commits ORDER BY iteration")]
+    if not commits:
+        return []
+    seeds = _per_iteration(db, "SELECT iteration, sum(tokens) FROM seeds GROUP BY iteration")
+    trained = _per_iteration(
+        db, "SELECT iteration, sum(trained_tokens) FROM meters GROUP BY iteration"
+    )
+    reasons = dict(queries.notes(db, "quiet"))
+    rows = []
+    for first in range(commits[0], commits[-1] + 1, window):
+        span = range(first, min(first + window, commits[-1] + 1))
+        derived = sum(seeds.get(i, 0) for i in span)
+        used = max(derived, sum(trained.get(i, 0) for i in span))
+        told = [reasons[i]["reason"] for i in span if i in reasons]
+        rows.append(
+            {
+                "first": span[0],
+                "last": span[-1],
+                "share": derived / used if used else 0.0,
+                "tokens": derived,
+                "reason": told[-1] if told and not derived else None,
+            }
+        )
+    return rows
+
+
+def compute(db: sqlite3.Connection, peak_rss_gb: float | None) -> dict[str, Any]:
+    """Tokens, FLOPs, seconds and episodes, summed over the committed iterations."""
+    totals = db.execute(
+        "SELECT coalesce(sum(processed_tokens), 0), coalesce(sum(sampled_tokens), 0), "
+        "coalesce(sum(trained_tokens), 0), coalesce(sum(episodes), 0) FROM meters"
+    ).fetchone()
+    flops = _folded(
+        db, "SELECT phase, sum(flops) FROM meters GROUP BY phase", ("sample", "eval", "teacher")
+    )
+    seconds = _folded(
+        db,
+        "SELECT phase, sum(seconds) FROM seconds GROUP BY phase",
+        ("sample", "grade", "teacher", "eval", "other"),
+    )
+    spent = sum(seconds.values())
+    return {
+        "processed_tokens": totals[0],
+        "sampled_tokens": totals[1],
+        "trained_tokens": totals[2],
+        "flops": flops,
+        "seconds": seconds,
+        "episodes": totals[3],
+        "episodes_per_second": totals[3] / spent if spent else None,
+        "peak_rss_gb": peak_rss_gb,
+    }
+
+
+def integrity(db: sqlite3.Connection) -> dict[str, Any]:
+    """What went wrong or was tried: our failures, hacks, canaries, second gradings."""
+    infra, hacks, reverified, refuted = db.execute(
+        "SELECT coalesce(sum(outcome = 'infra'), 0), coalesce(sum(outcome = 'hack'), 0), "
+        "coalesce(sum(reverified IS NOT NULL), 0), coalesce(sum(reverified = 0), 0) FROM evidence"
+    ).fetchone()
+    canaries = [passes for _, passes in queries.notes(db, "canary_passes")]
+    return {
+        "infra": infra,
+        "hacks_caught": hacks,
+        "canary_passes": sum(canaries) if canaries else None,
+        "reverified": reverified,
+        "reverify_failed": refuted,
+    }
+
+
+def _per_iteration(db: sqlite3.Connection, query: str) -> dict[int, int]:
+    return dict(db.execute(query).fetchall())
+
+
+def _folded(db: sqlite3.Connection, query: str, names: Sequence[str]) -> dict[str, float]:
+    """Sums by phase; the optimiser's phases are `train`, what has no name of its own `other`."""
+    sums = dict.fromkeys((*names, "train"), 0.0)
+    for phase, value in db.execute(query):
+        name = "train" if phase in ("train", "seed") else phase if phase in sums else "other"
+        sums[name] = sums.get(name, 0.0) + value
+    return sums

@@ -1,0 +1,155 @@
+"""Reads of a ledger that the loop, the summary and the report share.
+
+Functions over an open connection; none of them writes. Only student, plain and not
+`infra` evidence is ability; a success that a second grading refuted is none.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from toprope.ledger.rows import (
+    STUDENT,
+    TRAINING_SIDE,
+    Commit,
+    Evidence,
+    StateChange,
+    TaskRow,
+)
+from toprope.ledger.states import Draws
+from toprope.terms import Mode, Outcome, Split, State, Tier
+
+VERIFIED = "(outcome = 'passed' AND coalesce(reverified, 1) = 1)"
+EVIDENCE_COLUMNS = [field.name for field in fields(Evidence)]
+PLAIN = "mode = 'plain' AND outcome != 'infra'"
+
+
+def tasks(db: sqlite3.Connection) -> list[TaskRow]:
+    """Every registered task, in the taskset's order."""
+    rows = db.execute("SELECT * FROM tasks ORDER BY split, ordinal, task_id")
+    return [
+        TaskRow(
+            task_id=task_id,
+            split=Split(split),
+            tier=Tier(tier) if tier else None,
+            cluster=cluster,
+            ordinal=ordinal,
+            never_seeded=bool(never_seeded),
+            tested=bool(tested),
+            mutator_p=mutator_p,
+        )
+        for task_id, split, tier, cluster, ordinal, never_seeded, tested, mutator_p in rows
+    ]
+
+
+def states(db: sqlite3.Connection) -> dict[str, State]:
+    """The state of every training task, `unseen` where nothing has moved it."""
+    rows = db.execute("SELECT task_id FROM tasks WHERE split = 'train' ORDER BY ordinal, task_id")
+    now = {task_id: State.UNSEEN for (task_id,) in rows}
+    now.update({change.task_id: change.after for change in transitions(db)})
+    return now
+
+
+def counts(db: sqlite3.Connection) -> dict[State, int]:
+    """How many training tasks stand in each state; every state is a key."""
+    found = Counter(states(db).values())
+    return {state: found[state] for state in State}
+
+
+def transitions(db: sqlite3.Connection, task_id: str | None = None) -> list[StateChange]:
+    """State changes in order, of one task or of all."""
+    where, given = ("WHERE task_id = ?", [task_id]) if task_id is not None else ("", [])
+    rows = db.execute(f"SELECT * FROM transitions {where} ORDER BY iteration, seq", given)
+    return [
+        StateChange(iteration, seq, task, State(before), State(after), reason)
+        for iteration, seq, task, before, after, reason in rows
+    ]
+
+
+def evidence(
+    db: sqlite3.Connection,
+    *,
+    task_id: str | None = None,
+    purposes: Sequence[str] | None = None,
+    policy: str | None = None,
+) -> list[Evidence]:
+    """Evidence rows in the order drawn, `infra` included, narrowed by what is given."""
+    conditions, given = ["1"], list[Any]()
+    if task_id is not None:
+        conditions.append("task_id = ?")
+        given.append(task_id)
+    if purposes is not None:
+        conditions.append(f"purpose IN ({','.join('?' * len(purposes))})")
+        given.extend(purposes)
+    if policy is not None:
+        conditions.append("policy = ?")
+        given.append(policy)
+    rows = db.execute(
+        f"SELECT * FROM evidence WHERE {' AND '.join(conditions)} "
+        "ORDER BY iteration, purpose, task_id, draw, episode_id",
+        given,
+    )
+    return [_evidence(row) for row in rows]
+
+
+def plain_draws(
+    db: sqlite3.Connection,
+    *,
+    purposes: Sequence[str] = TRAINING_SIDE,
+    since: int | None = None,
+    policy: str = STUDENT,
+) -> dict[str, list[Draws]]:
+    """Per task, its plain draws as chunks in the order drawn, what the state machine reads.
+
+    A chunk is what was drawn in one iteration for one purpose at one version. `since`
+    leaves out what was drawn up to and including that iteration.
+    """
+    marks = ",".join("?" * len(purposes))
+    rows = db.execute(
+        f"SELECT task_id, version, sum({VERIFIED}), count(*) FROM evidence "
+        f"WHERE policy = ? AND {PLAIN} AND purpose IN ({marks}) AND iteration > ? "
+        "GROUP BY task_id, iteration, purpose, version "
+        "ORDER BY task_id, iteration, version, purpose",
+        [policy, *purposes, -(2**62) if since is None else since],
+    )
+    found: dict[str, list[Draws]] = {}
+    for task_id, version, successes, draws in rows:
+        found.setdefault(task_id, []).append(Draws(version, successes, draws))
+    return found
+
+
+def notes(db: sqlite3.Connection, key: str) -> list[tuple[int, Any]]:
+    """Every (iteration, value) noted under a key, oldest first."""
+    rows = db.execute("SELECT iteration, value FROM notes WHERE key = ? ORDER BY iteration", [key])
+    return [(iteration, json.loads(value)) for iteration, value in rows]
+
+
+def last_note(db: sqlite3.Connection, key: str) -> Any:
+    """The newest value noted under a key, or None."""
+    found = notes(db, key)
+    return found[-1][1] if found else None
+
+
+def keyed(db: sqlite3.Connection, table: str) -> dict[str, Any]:
+    """All of `meta` or of `facts`, decoded."""
+    rows = db.execute(f"SELECT key, value FROM {table} ORDER BY key")
+    return {key: json.loads(value) for key, value in rows}
+
+
+def last_commit(db: sqlite3.Connection) -> Commit | None:
+    """The newest iteration that is whole."""
+    row = db.execute("SELECT * FROM commits ORDER BY iteration DESC LIMIT 1").fetchone()
+    return Commit(*row) if row else None
+
+
+def _evidence(row: tuple[Any, ...]) -> Evidence:
+    values = dict(zip(EVIDENCE_COLUMNS, row, strict=True))
+    values["mode"], values["outcome"] = Mode(values["mode"]), Outcome(values["outcome"])
+    if values["reverified"] is not None:
+        values["reverified"] = bool(values["reverified"])
+    return Evidence(**values)

@@ -1,0 +1,148 @@
+"""What the ledger stores, row by row, as frozen types whose fields are the columns.
+
+The order of the fields is the order of the columns in `schema.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toprope.terms import Mode, Outcome, Split, State, Tier
+
+STUDENT = "student"
+BASE = "base"
+
+# Purposes of evidence. A dev evaluation at iteration 12 is `dev_purpose(12)`.
+COLD = "cold"
+GRANTED = "granted"
+PILOT = "pilot"
+TRAIN = "train"
+REVIEW = "review"
+THAW_CHECK = "thaw-check"
+FROZEN_BASE = "base"
+BEFORE = "eval:before"
+AFTER_SEEDING = "eval:after_seeding"
+AFTER = "eval:after"
+TRAINING_SIDE = (COLD, PILOT, TRAIN, REVIEW, THAW_CHECK)
+
+
+def dev_purpose(iteration: int) -> str:
+    """The purpose of dev evidence drawn at the end of an iteration."""
+    return f"eval:dev:{iteration}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as the ledger knows it. `mutator_p` is the no-model baseline's chance."""
+
+    task_id: str
+    split: Split
+    tier: Tier | None
+    cluster: str
+    ordinal: int
+    never_seeded: bool = False
+    tested: bool = False
+    mutator_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One episode's outcome. `reverified` is None if not re-graded, else what that said."""
+
+    episode_id: str
+    iteration: int
+    purpose: str
+    task_id: str
+    version: int
+    policy: str
+    mode: Mode
+    rung: str
+    draw: int
+    outcome: Outcome
+    reward: float
+    reverified: bool | None
+    prompt_tokens: int
+    sampled_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A `states.Transition` with the iteration and the place in it."""
+
+    iteration: int
+    seq: int
+    task_id: str
+    before: State
+    after: State
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherCall:
+    """One teacher attempt that was asked for. `live` is False when a recording answered."""
+
+    call_id: str
+    task_id: str
+    rung: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    outcome: Outcome
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Teacher- or reference-derived tokens that entered a prompt, a state or a loss.
+
+    `kind` is "fresh", "recorded", "replayed" or "reference". `seq` orders an iteration.
+    """
+
+    iteration: int
+    seq: int
+    task_id: str
+    rung: str
+    attempt_id: str
+    kind: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RungUse:
+    """A rung given to a task: its cost and the plain successes and draws around it."""
+
+    iteration: int
+    task_id: str
+    rung: str
+    teacher_tokens: int
+    student_tokens: int
+    before_s: int
+    before_n: int
+    after_s: int | None = None
+    after_n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What a phase of an iteration used.
+
+    Phases: "sample", "eval", "seed" (a seed's optimiser steps), "train" (RL steps),
+    "teacher" (as if live). `trained_tokens` are the tokens that a loss was taken on.
+    """
+
+    iteration: int
+    phase: str
+    processed_tokens: int = 0
+    sampled_tokens: int = 0
+    trained_tokens: int = 0
+    flops: float = 0.0
+    episodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """An iteration that is whole: the policy version and checkpoint it ended with."""
+
+    iteration: int
+    version: int
+    checkpoint: str

@@ -1,0 +1,47 @@
+"""Logits to tokens: an exact draw from the untruncated softmax, with its log-probability.
+
+The vocabulary is summed in blocks, so that one pass over the logits serves both the
+normaliser and the inverse-CDF draw; only the chosen block is looked at twice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+
+class Draw(NamedTuple):
+    """Sampled ids (R,) and their natural log-probabilities (R,) at temperature 1 of the logits."""
+
+    ids: torch.Tensor
+    logprobs: torch.Tensor
+
+
+def block_size(vocabulary: int, most: int = 512) -> int:
+    """Return the largest divisor of the vocabulary that is at most `most`."""
+    return max(size for size in range(1, most + 1) if vocabulary % size == 0)
+
+
+def draw(logits: torch.Tensor, uniforms: torch.Tensor) -> Draw:
+    """Draw one id a row by inverse CDF. `logits` (R, V) float; `uniforms` (R,) in [0, 1)."""
+    R, V = logits.shape
+    size = block_size(V)
+    blocks = logits.view(R, V // size, size)
+    block_lse = torch.logsumexp(blocks, dim=-1)
+    lse = torch.logsumexp(block_lse, dim=-1, keepdim=True)
+    block_cdf = torch.exp((block_lse - lse).double()).cumsum(-1)
+    target = (uniforms.double()[:, None] * block_cdf[:, -1:]).clamp_(max=1 - 1e-12)
+    chosen = torch.searchsorted(block_cdf, target, right=True).clamp_(max=V // size - 1)
+    inside = blocks.gather(1, chosen[:, :, None].expand(R, 1, size))[:, 0]
+    before = torch.where(chosen > 0, block_cdf.gather(1, (chosen - 1).clamp(min=0)), 0.0)
+    cdf = before + torch.exp((inside - lse).double()).cumsum(-1)
+    within = torch.searchsorted(cdf, target, right=True).clamp_(max=size - 1)
+    ids = (chosen * size + within)[:, 0]
+    return Draw(ids, logits.gather(1, ids[:, None])[:, 0] - lse[:, 0])
+
+
+def greedy(logits: torch.Tensor) -> Draw:
+    """Return the likeliest id a row and its log-probability. `logits` (R, V) float."""
+    top = logits.max(dim=-1)
+    return Draw(top.indices, top.values - torch.logsumexp(logits, dim=-1))

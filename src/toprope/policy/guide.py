@@ -1,0 +1,58 @@
+"""Follows a dialect's grammar token by token: ends hopeless episodes, constrains granted ones.
+
+Knows token texts and two functions of a dialect, never a task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class Guide:
+    """What a text may still become, by a dialect's `could_continue`.
+
+    `constrain` turns the guide from a judge (an episode that cannot become an action any
+    more is ended at once) into a rail (only tokens that keep it possible are drawn).
+    """
+
+    def __init__(
+        self, tokenizer: Any, could_continue: Callable[[str], bool], stop: str, vocabulary: int
+    ) -> None:
+        self.could_continue = could_continue
+        self.stop = stop
+        self.eos = int(tokenizer.eos_token_id)
+        special = set(tokenizer.all_special_ids)
+        known = min(vocabulary, len(tokenizer))
+        texts = tokenizer.batch_decode([[i] for i in range(known)])
+        self.texts = [None if i in special else text for i, text in enumerate(texts)]
+        self.texts += [None] * (vocabulary - known)
+        self._masks: dict[str, torch.Tensor] = {}
+
+    def advance(self, text: str, token: int) -> tuple[str, str | None]:
+        """Return the text with `token` added and why the episode ends there, or None."""
+        piece = self.texts[token]
+        if token == self.eos:
+            return text, "stop"
+        if piece is None:
+            return text, "malformed"
+        text += piece
+        if self.stop in text:
+            head = text[: text.index(self.stop)]
+            return head, "stop" if self.could_continue(head) else "malformed"
+        return text, None if self.could_continue(text) else "malformed"
+
+    def mask(self, text: str) -> torch.Tensor:
+        """Return which tokens (V,) keep `text` possible; digits stand for one another."""
+        state = re.sub(r"\d", "0", text) if "|" not in text else "|"
+        if state not in self._masks:
+            allowed = [
+                piece is not None and self.could_continue(state + piece.split(self.stop)[0])
+                for piece in self.texts
+            ]
+            allowed[self.eos] = state == "|"
+            self._masks[state] = torch.tensor(allowed)
+        return self._masks[state]

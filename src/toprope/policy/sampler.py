@@ -1,0 +1,192 @@
+"""The in-process sampler: prompts in, token-exact completions out, one prefill a group.
+
+Reads the same weights the learner steps. Its calls are plain data (ids in, ids and
+log-probabilities out) and idempotent by episode id. It does not know tasks or rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from toprope.policy import attention
+from toprope.policy.draw import draw, greedy
+from toprope.policy.guide import Guide
+from toprope.policy.randomness import episode_uniforms
+from toprope.terms import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A prompt and the episodes to sample from it."""
+
+    prompt_ids: tuple[int, ...]
+    episode_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Row:
+    """An episode in flight."""
+
+    ask: int
+    episode_id: str
+    uniforms: np.ndarray
+    ids: list[int]
+    logprobs: list[float]
+    text: str = ""
+    stop: str | None = None
+
+
+class TorchSampler:
+    """Samples from a transformers causal model in this process.
+
+    Args:
+        model: the policy, with attention implementation `attention.NAME`.
+        guide: ends episodes that cannot become an action any more.
+        seed: with the episode id it fixes every draw.
+        max_tokens: the longest completion, in tokens.
+        max_rows: how many episodes decode at once.
+    """
+
+    def __init__(
+        self, model: Any, guide: Guide, *, seed: int, max_tokens: int = 48, max_rows: int = 128
+    ) -> None:
+        self.model, self.guide = model, guide
+        self.seed, self.max_tokens, self.max_rows = seed, max_tokens, max_rows
+        self.processed_tokens = 0
+        model.set_attn_implementation(attention.NAME)
+
+    def sample(
+        self, asks: Sequence[Ask], *, temperature: float = 1.0, constrain: bool = False
+    ) -> list[Completion]:
+        """Return one completion per episode, in the order asked.
+
+        `temperature` 0 is greedy; log-probabilities are of the distribution sampled from
+        (of the unscaled one when greedy). `constrain` draws only tokens the guide allows.
+        """
+        rows = [
+            _Row(at, episode, episode_uniforms(self.seed, episode, self.max_tokens), [], [])
+            for at, ask in enumerate(asks)
+            for episode in ask.episode_ids
+        ]
+        self.model.eval()
+        with torch.inference_mode():
+            for batch in self._batches(asks, rows):
+                self._sample_batch(asks, batch, temperature, constrain)
+        return [
+            Completion(row.episode_id, tuple(row.ids), tuple(row.logprobs), row.stop or "length")
+            for row in rows
+        ]
+
+    def _batches(self, asks: Sequence[Ask], rows: list[_Row]) -> Iterator[list[list[_Row]]]:
+        """Yield batches of whole groups, prompts of like length together."""
+        groups: dict[int, list[_Row]] = {}
+        for row in rows:
+            groups.setdefault(row.ask, []).append(row)
+        batch: list[list[_Row]] = []
+        for at in sorted(groups, key=lambda a: (len(asks[a].prompt_ids), a)):
+            width = max([len(groups[at]), *(len(group) for group in batch)])
+            if batch and width * (len(batch) + 1) > self.max_rows:
+                yield batch
+                batch = []
+            batch.append(groups[at])
+        if batch:
+            yield batch
+
+    def _prefill(self, prompts: list[tuple[int, ...]]) -> tuple[attention.GroupCache, torch.Tensor]:
+        """Return the filled cache and the last-token hidden states (P, D)."""
+        cache = attention.GroupCache(self.model.config.num_hidden_layers, self.max_tokens)
+        longest = max(map(len, prompts))
+        padded = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
+        hidden = self.model.model(input_ids=padded, use_cache=False, cache=cache).last_hidden_state
+        lengths = torch.tensor([len(ids) for ids in prompts])
+        self.processed_tokens += int(lengths.sum())
+        cache.lengths = lengths
+        return cache, hidden[torch.arange(len(prompts)), lengths - 1]
+
+    def _sample_batch(
+        self, asks: Sequence[Ask], groups: list[list[_Row]], temperature: float, constrain: bool
+    ) -> None:
+        cache, hidden = self._prefill([asks[group[0].ask].prompt_ids for group in groups])
+        width = max(len(group) for group in groups)
+        cache.begin(cache.lengths, width)
+        slots = [row for group in groups for row in _pad(group, width)]
+        hidden = hidden.repeat_interleave(width, dim=0)
+        for step in range(self.max_tokens):
+            ids = self._choose(hidden, slots, step, temperature, constrain)
+            if not any(_alive(row) for row in slots) or step + 1 == self.max_tokens:
+                return
+            slots, ids = self._compact(cache, slots, ids)
+            positions = cache.lengths.repeat_interleave(cache.width)[:, None] + step
+            hidden = self.model.model(
+                input_ids=ids[:, None], position_ids=positions, use_cache=False, cache=cache
+            ).last_hidden_state[:, 0]
+            self.processed_tokens += sum(_alive(row) for row in slots)
+            cache.step += 1
+
+    def _choose(
+        self,
+        hidden: torch.Tensor,
+        slots: list[_Row | None],
+        step: int,
+        temperature: float,
+        constrain: bool,
+    ) -> torch.Tensor:
+        """Draw the next token of every living row and note it; return the ids (R,)."""
+        logits = self.model.lm_head(hidden).float()
+        if constrain:
+            free = torch.ones(logits.shape[1], dtype=torch.bool)
+            masks = [
+                self.guide.mask(row.text) if row is not None and row.stop is None else free
+                for row in slots
+            ]
+            logits.masked_fill_(~torch.stack(masks), float("-inf"))
+        if temperature > 0:
+            uniforms = [0.0 if row is None else row.uniforms[step] for row in slots]
+            if temperature != 1.0:
+                logits /= temperature
+            drawn = draw(logits, torch.tensor(uniforms))
+        else:
+            drawn = greedy(logits)
+        for row, token, logprob in zip(
+            slots, drawn.ids.tolist(), drawn.logprobs.tolist(), strict=True
+        ):
+            if row is not None and row.stop is None:
+                row.ids.append(token)
+                row.logprobs.append(logprob)
+                row.text, row.stop = self.guide.advance(row.text, token)
+        return drawn.ids
+
+    def _compact(
+        self, cache: attention.GroupCache, slots: list[_Row | None], ids: torch.Tensor
+    ) -> tuple[list[_Row | None], torch.Tensor]:
+        """Drop finished rows once they are a quarter of the batch or more."""
+        width = cache.width
+        living = [
+            [at for at in range(p * width, (p + 1) * width) if _alive(slots[at])]
+            for p in range(len(slots) // width)
+        ]
+        prompts = [p for p, rows in enumerate(living) if rows]
+        narrow = max(len(rows) for rows in living)
+        if len(prompts) * narrow > 0.75 * len(slots):
+            return slots, ids
+        kept, order = [], []
+        for p in prompts:
+            rows = living[p]
+            order += rows + [rows[0]] * (narrow - len(rows))
+            kept += [slots[at] for at in rows] + [None] * (narrow - len(rows))
+        rows_t = torch.tensor(order)
+        cache.keep(torch.tensor(prompts), rows_t, narrow)
+        return kept, ids[rows_t]
+
+
+def _alive(row: _Row | None) -> bool:
+    return row is not None and row.stop is None
+
+
+def _pad(group: list[_Row], width: int) -> list[_Row | None]:
+    return [*group, *[None] * (width - len(group))]

@@ -1,0 +1,218 @@
+"""The report: one self-contained page from a run's ledger. Reads files only, no network."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from toprope.ledger.schema import explained, open_for_reading
+from toprope.ledger.store import LEDGER_NAME
+from toprope.ledger.summary import summarise
+from toprope.report import curves, intervals, series, tables
+from toprope.report.heat import heat_map
+from toprope.report.words import Closing, closing, unsafe
+from toprope.terms import State
+
+REPORT_NAME = "report.html"
+
+
+def write_report(run_dir: Path | str) -> Path:
+    """Write `report.html` into a run folder, whole or not at all, and return its path.
+
+    Raises LedgerError if the folder holds no ledger that this version reads.
+    """
+    run_dir = Path(run_dir)
+    ledger = run_dir / LEDGER_NAME
+    db = open_for_reading(ledger)
+    try:
+        with explained(ledger):
+            text = render(db)
+    finally:
+        db.close()
+    target = run_dir / REPORT_NAME
+    partial = target.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, target)
+    return target
+
+
+def render(db: sqlite3.Connection) -> str:
+    """The page as text."""
+    summary = summarise(db)
+    said = closing(summary)
+    template = Template(_asset("page.html"))
+    return template.substitute(
+        title=escape(f"toprope: {summary['run'] or 'a run'}"),
+        run=escape(str(summary["run"] or "a run")),
+        ending=escape(_ending(summary)),
+        css=_asset("page.css"),
+        js=_asset("page.js"),
+        alarm=_alarm(summary),
+        words=_words(said),
+        cards="\n".join(_cards(db, summary)),
+    )
+
+
+def _cards(db: sqlite3.Connection, summary: Mapping[str, Any]) -> list[str]:
+    """The cards in two columns, with the heat map across both."""
+    iterations = series.iterations(db)
+    left, right, across = [_heldout(summary)], [_cold(summary)], ""
+    if iterations:
+        left.append(_rates(db, summary, iterations))
+        right.append(_states(db, iterations))
+        across = _heat(db, iterations)
+    left.append(_thaws(summary))
+    right.append(_teacher(summary))
+    low_left = [_card("Time and compute", tables.compute(summary))]
+    low_right = [
+        _card("Graduation", tables.graduation(summary)),
+        _card("Integrity", tables.integrity(summary) + _walls(summary)),
+    ]
+    low_left.append(_card("This run", tables.identity(summary)))
+    return [_columns(left, right), across, _columns(low_left, low_right)]
+
+
+def _columns(*columns: list[str]) -> str:
+    told = "".join(f'<div class="column">{"".join(cards)}</div>' for cards in columns)
+    return f'<div class="cards">{told}</div>'
+
+
+def _card(title: str, body: str, lead: str = "") -> str:
+    told = f'<p class="lead">{lead}</p>' if lead else ""
+    return f'<section class="card"><h2>{escape(title)}</h2>{told}{body}</section>'
+
+
+def _heldout(summary: Mapping[str, Any]) -> str:
+    section = summary["heldout"]
+    if not any(section[key] for key, _ in intervals.POINTS):
+        return _card("Held-out pass rate", "<p>Not measured.</p>")
+    legend = _legend(
+        [(f"dot-{key}", words) for key, words in intervals.POINTS]
+        + [("mutator", "blind mutator (no model)")]
+    )
+    lead = "Tasks never trained on, plain attempts, 95 % intervals over source functions."
+    body = legend + intervals.heldout(section) + _numbers(tables.heldout(summary))
+    return _card("Held-out pass rate", body, lead)
+
+
+def _cold(summary: Mapping[str, Any]) -> str:
+    lead = "Before any help: is there anything that reinforcement learning could learn from?"
+    return _card("Cold start", tables.cold_start(summary), lead)
+
+
+def _rates(db: sqlite3.Connection, summary: Mapping[str, Any], iterations: list[int]) -> str:
+    training, dev = series.training_rates(db), series.dev_rates(db)
+    if not training and not dev:
+        return _card("Pass rate over iterations", "<p>Not measured.</p>")
+    chart = curves.rates(
+        training,
+        dev,
+        (iterations[0], iterations[-1]),
+        summary["teacher"]["last_used_iteration"],
+    )
+    legend = _legend([("dot-train", "training draws"), ("dot-dev", "dev, with 95 % interval")])
+    lead = "Training draws go to live tasks, so their rate shows the pool as well as the policy."
+    return _card("Pass rate over iterations", legend + chart, lead)
+
+
+def _states(db: sqlite3.Connection, iterations: list[int]) -> str:
+    chart = curves.states(series.state_counts(db), iterations)
+    legend = _legend([(f"sw s-{state}", state.value) for state in curves.STACK])
+    return _card("Task states", legend + chart, "How many training tasks stand where.")
+
+
+def _teacher(summary: Mapping[str, Any]) -> str:
+    windows = summary["teacher"]["share_by_window"]
+    chart = curves.teacher_share(windows) if windows else "<p>No window has ended.</p>"
+    reasons = [w["reason"] for w in windows if not w["share"]]
+    lead = "Teacher- or reference-derived tokens over all tokens learned from, per window."
+    if reasons:
+        told = {curves.QUIET_WORDS.get(r, "no reason was recorded") for r in reasons}
+        lead += f" Quiet windows: {escape(', '.join(sorted(told)))}."
+    return _card("Teacher share", chart + tables.teacher(summary), lead)
+
+
+def _thaws(summary: Mapping[str, Any]) -> str:
+    thawed = summary["thawed"]
+    if not thawed["of_cold"]:
+        return _card("Thaws", "<p>No task was found cold.</p>")
+    missing = [
+        words
+        for key, words in (
+            ("unseeded_control", "the never seeded control"),
+            ("frozen_base", "the frozen base"),
+        )
+        if not thawed[key]
+    ]
+    lead = "Cold tasks that became solvable without help, beside what happens anyway."
+    if missing:
+        lead += f" Not measured: {' and '.join(missing)}."
+    return _card("Thaws", intervals.thaws(thawed) + tables.thaws(summary), lead)
+
+
+def _heat(db: sqlite3.Connection, iterations: list[int]) -> str:
+    rows = series.heat_rows(db)
+    if not rows:
+        return ""
+    legend = _legend(
+        [(f"sw s-{state}", state.value) for state in State]
+        + [("sw g-seeded", "seeded by the teacher"), ("sw g-control", "never seeded (control)")]
+    )
+    lead = (
+        f"{len(rows)} training tasks whose state changed, one row each: those once cold first, "
+        "by when they thawed. The strip on the left says what help a task had."
+    )
+    body = legend + heat_map(rows, iterations) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
+    return _card("Every task, every iteration", body, lead)
+
+
+def _walls(summary: Mapping[str, Any]) -> str:
+    walls = summary["walls"]
+    if not isinstance(walls, Mapping):
+        return "<p>Which walls stood was not recorded.</p>"
+    standing = "".join(f'<li class="up">{escape(str(w))}</li>' for w in walls.get("standing", []))
+    missing = "".join(
+        f'<li class="down">{escape(str(w))}: missing</li>' for w in walls.get("missing", [])
+    )
+    return f'<h3>Walls around untrusted code</h3><ul class="walls">{standing}{missing}</ul>'
+
+
+def _alarm(summary: Mapping[str, Any]) -> str:
+    why = unsafe(summary)
+    return f'<p class="alarm" role="alert">Unsafe: {escape(why)}.</p>' if why else ""
+
+
+def _words(said: Closing) -> str:
+    shown = "".join(f"<li>{escape(text)}</li>" for text in said.shown) or "<li>Nothing.</li>"
+    open_ = "".join(f"<li>{escape(text)}</li>" for text in said.not_shown) or "<li>Nothing.</li>"
+    return (
+        f'<p class="headline">{escape(said.headline)}</p><div class="claims">'
+        f'<div><h2>What this run showed</h2><ul class="shown">{shown}</ul></div>'
+        f'<div><h2>What it did not show</h2><ul class="open">{open_}</ul></div></div>'
+    )
+
+
+def _ending(summary: Mapping[str, Any]) -> str:
+    status, reason = summary["status"] or "unknown", summary["stop_reason"]
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{status}{f' ({reason})' if reason else ''} · written {now}"
+
+
+def _legend(entries: list[tuple[str, str]]) -> str:
+    items = "".join(f'<li><i class="{kind}"></i>{escape(words)}</li>' for kind, words in entries)
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _numbers(body: str) -> str:
+    return f"<details><summary>The numbers</summary>{body}</details>"
+
+
+def _asset(name: str) -> str:
+    return files("toprope.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,253 @@
+"""What a run showed and what it did not, in sentences made from `summary.json` alone.
+
+The terminal prints these words at the end of a run and the report opens with them. A
+claim is "shown" only if its interval says so; "not graduated" is an ordinary ending. It
+must not know the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toprope.ledger.statistics import wilson
+from toprope.report.numbers import count, interval, of, percent, points, points_interval
+
+Summary = Mapping[str, Any]
+
+TIER_WORDS = {
+    "near": "near (new bugs in known functions)",
+    "mid": "mid (other functions of the same packages)",
+    "far": "far (other packages and operators)",
+}
+QUIET_WORDS = {
+    "nothing_cold": "nothing is cold",
+    "exhausted": "its attempts are used up",
+    "budget": "its budget is spent",
+    "parked": "what is cold is parked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a run in words: one headline, what was shown, what was not."""
+
+    headline: str
+    shown: tuple[str, ...]
+    not_shown: tuple[str, ...]
+
+
+def closing(summary: Summary) -> Closing:
+    """Judge a summary claim by claim."""
+    said = [
+        verdict
+        for claims in (_cold, _seeding, _climbing, _mutator, _thaws, _teacher, _end)
+        for verdict in claims(summary)
+    ]
+    return Closing(
+        headline=_headline(summary),
+        shown=tuple(text for shown, text in said if shown),
+        not_shown=tuple(text for shown, text in said if not shown),
+    )
+
+
+def as_text(said: Closing) -> str:
+    """The closing words for a terminal."""
+    lines = [said.headline, "", "Shown:"]
+    lines += [f"  + {text}" for text in said.shown] or ["  (nothing)"]
+    lines += ["Not shown:"]
+    lines += [f"  - {text}" for text in said.not_shown] or ["  (nothing left open)"]
+    return "\n".join(lines)
+
+
+def unsafe(summary: Summary) -> str | None:
+    """Why untrusted code ran without a wall, or None if walls stood."""
+    walls = summary.get("walls")
+    if not isinstance(walls, Mapping):
+        return None
+    if walls.get("level") == "unsafe-local":
+        return "untrusted code ran without isolation (--unsafe-local)"
+    if walls.get("isolated") is False:
+        return "untrusted code ran without full isolation"
+    return None
+
+
+def _headline(summary: Summary) -> str:
+    heldout = summary["heldout"]
+    rates = [
+        (name, heldout[point]["all"]["pass@1"])
+        for point, name in (
+            ("before", "before"),
+            ("after_seeding", "after seeding"),
+            ("after", "after RL"),
+        )
+        if heldout[point] is not None
+    ]
+    end = "graduated" if summary["graduation"]["graduated"] else "not graduated"
+    if not rates:
+        return f"Held-out tasks were not measured; {end}."
+    told = ", ".join(f"{percent(rate)} {name}" for name, rate in rates)
+    return f"Held-out pass rate: {told}; {end}."
+
+
+def _cold(summary: Summary) -> Iterator[tuple[bool, str]]:
+    cold = summary["cold_start"]
+    if not cold["tested"]:
+        yield False, "How cold the tasks were at the start: no cold test was made."
+        return
+    yield (
+        True,
+        (
+            f"{cold['cold']} of {cold['tested']} tested tasks were cold at the start "
+            f"({percent(cold['share'])}; 95 % interval {interval(cold['ci95'])}): no success in "
+            f"{cold['draws']} plain draws. A task solved once in twenty tries would be called cold "
+            f"{percent(cold['power_at_05'], 0)} of the time."
+        ),
+    )
+    if cold["protocol_granted_tested"]:
+        share = of(cold["protocol_granted_live"], cold["protocol_granted_tested"])
+        yield True, f"With the answer format granted, {share} of the same tasks were live."
+    else:
+        yield False, "Whether the tasks were cold for want of the answer format alone."
+
+
+def _seeding(summary: Summary) -> Iterator[tuple[bool, str]]:
+    yield from _gains(
+        summary, "seed_gain", ("before", "after_seeding"), "Seeding raised the held-out pass rate"
+    )
+
+
+def _climbing(summary: Summary) -> Iterator[tuple[bool, str]]:
+    yield from _gains(
+        summary,
+        "rl_gain",
+        ("after_seeding", "after"),
+        "Reinforcement learning raised the held-out pass rate further",
+    )
+
+
+def _gains(
+    summary: Summary, key: str, ends: tuple[str, str], claim: str
+) -> Iterator[tuple[bool, str]]:
+    """One sentence for the tiers in which the gain is shown, one for the others."""
+    heldout = summary["heldout"]
+    if heldout[key] is None:
+        yield False, f"That {claim[0].lower()}{claim[1:]}: not measured at both points."
+        return
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for tier, words in TIER_WORDS.items():
+        gain = heldout[key][tier]
+        if gain is None:
+            continue
+        start, end = (percent(heldout[point][tier]["pass@1"]) for point in ends)
+        low, high = gain["ci95"]
+        noise = "" if low > 0 else ", it fell" if high < 0 else ", within noise"
+        told[low > 0].append(
+            f"{words} {start} to {end} ({points(gain['gain'])}, {points_interval(gain['ci95'])}"
+            f"{noise})"
+        )
+    for shown, tiers in told.items():
+        if tiers:
+            said = claim if shown else f"That {claim[0].lower()}{claim[1:]}"
+            yield shown, f"{said}: {'; '.join(tiers)}."
+
+
+def _mutator(summary: Summary) -> Iterator[tuple[bool, str]]:
+    heldout = summary["heldout"]
+    if heldout["after"] is None:
+        return
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for tier in TIER_WORDS:
+        point, chance = heldout["after"][tier], heldout["mutator"][tier]
+        if point is not None and chance is not None:
+            against = f"{tier} {interval(point['ci95'])} against {percent(chance)}"
+            told[point["ci95"][0] > 2 * chance].append(against)
+    if told[True]:
+        tiers = "; ".join(told[True])
+        yield True, f"More than twice what a random inverse edit solves: {tiers}."
+    if told[False]:
+        tiers = "; ".join(told[False])
+        yield False, f"That it learned more than to undo our mutations: {tiers}."
+
+
+def _thaws(summary: Summary) -> Iterator[tuple[bool, str]]:
+    thawed = summary["thawed"]
+    if not thawed["of_cold"]:
+        return
+    told = f"{of(thawed['count'], thawed['of_cold'])} of the cold tasks thawed"
+    control, base = thawed["unseeded_control"], thawed["frozen_base"]
+    if control:
+        told += f"; of those never seeded, {of(control['thawed'], control['of'])}"
+    if base is None:
+        yield False, f"{told}; what the frozen base thaws with the same draws was not measured."
+        return
+    told += f"; the frozen base, given the same draws, {of(base['thawed'], base['of'])}."
+    above = wilson(thawed["count"], thawed["of_cold"])[0] > wilson(base["thawed"], base["of"])[1]
+    if above:
+        yield True, told
+    else:
+        yield False, f"That learning rather than persistence thaws tasks: {told}"
+
+
+def _teacher(summary: Summary) -> Iterator[tuple[bool, str]]:
+    teacher = summary["teacher"]
+    if teacher["name"] == "none":
+        yield True, "This is the control without a teacher: no teacher or reference token was used."
+        return
+    if teacher["name"] == "reference":
+        yield (
+            False,
+            (
+                "Anything about learning from a teacher: the seeds were the tasks' own fixes, "
+                "an answer key."
+            ),
+        )
+    windows = teacher["share_by_window"]
+    if not windows:
+        return
+    if windows[-1]["share"] > 0:
+        share = percent(windows[-1]["share"])
+        yield False, f"That the teacher went quiet: its share of the last window is {share}."
+        return
+    reason, last = teacher["quiet_reason"], teacher["last_used_iteration"]
+    since = "it was never used" if last is None else f"last used in iteration {last}"
+    why = QUIET_WORDS.get(reason, "no reason was recorded")
+    if reason == "nothing_cold":
+        yield True, f"The teacher is quiet because nothing is cold ({since})."
+    else:
+        yield (
+            False,
+            (
+                f"That the teacher is no longer needed: it is quiet ({since}) because {why}, "
+                "not because nothing is cold."
+            ),
+        )
+
+
+def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
+    graduation = summary["graduation"]
+    if graduation["graduated"]:
+        yield True, f"Graduated at iteration {graduation['iteration']}."
+    else:
+        yield False, f"Graduation: {_open_criteria(graduation)}"
+    if summary["status"] == "running":
+        yield False, "A whole run: it is still running, or was cut off and can be resumed."
+    elif summary["status"] not in ("finished", None):
+        yield False, f"A whole run: it is {summary['status']} ({summary['stop_reason']})."
+    if (why := unsafe(summary)) is not None:
+        yield False, f"Safety: {why}."
+    canaries = summary["integrity"]["canary_passes"]
+    if canaries:
+        yield False, f"That grades can be trusted: {count(canaries)} canary tests passed."
+
+
+def _open_criteria(graduation: Mapping[str, Any]) -> str:
+    criteria = graduation["criteria"]
+    if not criteria:
+        return "its criteria were not judged in this run."
+    unmet = [name.replace("_", " ") for name, met in criteria.items() if met is False]
+    unmeasured = [name.replace("_", " ") for name, met in criteria.items() if met is None]
+    told = [f"not met: {', '.join(unmet)}"] if unmet else []
+    told += [f"not measured: {', '.join(unmeasured)}"] if unmeasured else []
+    return f"{'; '.join(told)}." if told else "its criteria did not hold long enough."

@@ -1,0 +1,115 @@
+"""One worker process, seen from the trainer: start it, give it a job, read the answer.
+
+Started by exec of a bare interpreter, never by forking the trainer: neither its threads
+nor its memory reach the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from toprope.sandbox.advice import refusal
+from toprope.sandbox.protocol import Job, Result, SandboxError, WorkerDied
+from toprope.sandbox.zygote import wire
+
+START_S = 30.0
+_FAREWELL_S = 2.0
+_GRACE_S = 10.0  # past a job's wall limit before the worker counts as stuck
+_BOOT = (
+    "import sys; sys.path.append({folder!r}); from zygote.main import main; "
+    "sys.path.pop(); main({control}, {parent}, {slot})"
+)
+ZYGOTE_PARENT = str(Path(__file__).resolve().parent)
+# The interpreter below any virtual environment, isolated from the user's settings by an
+# environment of our own (-I would also ignore the fixed hash seed).
+PYTHON = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+FLAGS = ("-s", "-S", "-P", "-B")
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "LANG": "C.UTF-8",
+    "PYTHONUTF8": "1",
+    "TZ": "UTC",
+    "HOME": "/work",
+}
+
+
+class Worker:
+    """A warm interpreter behind its walls. Not for use by two threads at once."""
+
+    def __init__(self, slot: int) -> None:
+        self.sock, theirs = socket.socketpair()
+        boot = _BOOT.format(
+            folder=ZYGOTE_PARENT, control=theirs.fileno(), parent=os.getpid(), slot=slot
+        )
+        self.process = subprocess.Popen(
+            [PYTHON, *FLAGS, "-c", boot],
+            env=ENVIRONMENT,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        try:
+            self._await_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def run(self, job: Job) -> Result:
+        """Run a job; any failure of ours is a `SandboxError` and leaves the worker unusable."""
+        header: dict[str, Any] = {
+            "files": dict(job.files),
+            "limits": asdict(job.limits),
+            "trusted": job.trusted,
+        }
+        deadline = time.monotonic() + job.limits.wall_s + _GRACE_S
+        try:
+            self.sock.settimeout(_GRACE_S)
+            wire.send(self.sock, header, [job.program.encode("utf-8", "surrogatepass"), job.stdin])
+            answer, blobs = wire.receive(self.sock, deadline)
+            if "infra" in answer:
+                raise SandboxError(f"the sandbox could not run job {job.id}: {answer['infra']}")
+            stdout, result = blobs
+            return Result(stdout=stdout, result=result, **answer)
+        except (EOFError, OSError) as error:
+            raise WorkerDied(f"the sandbox worker was lost while it ran job {job.id}") from error
+        except (ValueError, TypeError, KeyError, wire.BadFrame) as error:
+            raise SandboxError(f"the sandbox gave no valid answer to job {job.id}") from error
+
+    def close(self) -> None:
+        """End an idle worker: it leaves by itself when its socket closes."""
+        self.sock.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_FAREWELL_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the worker and every process in it, now."""
+        self.sock.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        if self.process.stderr:
+            self.process.stderr.close()
+
+    def _await_ready(self) -> None:
+        try:
+            answer, _ = wire.receive(self.sock, time.monotonic() + START_S)
+        except (EOFError, OSError, ValueError, KeyError, wire.BadFrame) as error:
+            self.process.kill()
+            _, said = self.process.communicate()
+            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise SandboxError(f"the sandbox worker did not start: {last or error}") from error
+        if not answer.get("ready"):
+            raise refusal(answer["step"], answer["errno"], answer["error"])

@@ -1,0 +1,82 @@
+"""The start of a worker: raise the outer walls, then serve from inside them.
+
+Two processes: a guard that stays outside and ends everything when the trainer is gone,
+and the worker, first process of its own namespaces. A wall that cannot be raised is told
+to the other end by name; there is no lesser way to go on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+from typing import NoReturn
+
+from . import kernel, root, serve, users, wire
+
+# Imported before the first clone, so that a job gets them for nothing.
+_WARM = (
+    "__future__", "abc", "ast", "base64", "bisect", "calendar", "collections",
+    "collections.abc", "contextlib", "copy", "dataclasses", "datetime", "decimal", "difflib",
+    "enum", "errno", "fnmatch", "fractions", "functools", "hashlib", "heapq", "html",
+    "importlib.util", "inspect", "io", "itertools", "json", "keyword", "locale", "logging",
+    "math", "numbers", "operator", "pathlib", "posixpath", "pprint", "random", "re", "shlex",
+    "shutil", "signal", "statistics", "string", "struct", "tempfile", "textwrap", "threading",
+    "time", "tokenize", "traceback", "types", "typing", "unicodedata", "urllib.parse", "uuid",
+    "warnings", "weakref", "zlib",
+)  # fmt: skip
+
+
+def main(control: int, parent: int, slot: int) -> NoReturn:
+    """Raise the walls and serve; `parent` is the process that must stay alive."""
+    sock = socket.socket(fileno=control)
+    for name in _WARM:
+        importlib.import_module(name)
+    mapped_root = os.geteuid() == 0
+    try:
+        step = "user namespace"
+        users.enter(slot)
+        step = "mount, pid, network, ipc and uts namespaces"
+        kernel.unshare(kernel.ROOM)
+    except (OSError, users.NoSafeUser) as error:
+        _refuse(sock, step, error)
+    # Blocked before the fork, so that an end of the worker is never missed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    worker = os.fork()
+    if worker:
+        sock.close()
+        _guard(worker, parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    _work(sock, mapped_root)
+
+
+def _work(sock: socket.socket, mapped_root: bool) -> NoReturn:
+    try:
+        step = "life tied to the trainer's"
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        step = "read-only root"
+        proc = root.build()
+    except OSError as error:
+        _refuse(sock, step, error)
+    serve.reserve_low_descriptors()
+    wire.send(sock, {"ready": True})
+    serve.Server(sock, proc, mapped_root).forever()
+    os._exit(0)
+
+
+def _guard(worker: int, parent: int) -> NoReturn:
+    """Wait for the worker's end; if the trainer ends first, end the worker."""
+    while True:
+        signal.sigtimedwait([signal.SIGCHLD], 1.0)
+        if os.getppid() != parent:
+            os.kill(worker, signal.SIGKILL)
+        pid, _ = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            os._exit(0)
+
+
+def _refuse(sock: socket.socket, step: str, error: Exception) -> NoReturn:
+    number = error.errno if isinstance(error, OSError) else None
+    wire.send(sock, {"ready": False, "step": step, "errno": number, "error": str(error)})
+    os._exit(3)

@@ -1,0 +1,124 @@
+"""The worker's own root: read-only, with Python, the system's libraries and nothing else.
+
+Built on a tmpfs inside the worker's mount namespace; the host's tree is detached at the
+end, so what is not bound here does not exist for a job.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import sysconfig
+
+from . import kernel
+
+_OLD = "/.host"
+BOX = "/box"
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+_DATA = ("/usr/share/zoneinfo", "/etc/ld.so.cache")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_STATIC = {
+    "/etc/passwd": "box:x:1000:1000::/work:/nonexistent\n",
+    "/etc/group": "box:x:1000:\n",
+    "/etc/hosts": "",
+}
+
+
+def build() -> int:
+    """Make and enter the root; returns a handle on this namespace's /proc, which jobs lack."""
+    visible = visible_paths()
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")
+    os.chdir("/tmp")
+    os.mkdir(_OLD[1:])
+    kernel.pivot_root(".", _OLD[1:])
+    os.chdir("/")
+    for path in visible:
+        _bind(path)
+    _hide_packages()
+    proc = _open_proc()
+    _fill()
+    kernel.umount(_OLD)
+    os.rmdir(_OLD)
+    kernel.mount_attributes("/", kernel.ATTR_RDONLY | kernel.ATTR_NOSUID)
+    return proc
+
+
+def visible_paths() -> list[str]:
+    """The host paths a job may read: libraries, the Python prefix, time zones."""
+    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES)]
+    prefix = sys.base_prefix
+    if prefix in ("/usr", "/"):
+        paths.append(os.path.realpath(sys.executable))
+    else:
+        paths += [os.path.join(prefix, "lib"), os.path.join(prefix, "bin")]
+    paths += [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    paths += _mapped_directories()
+    return _outermost(paths)
+
+
+def _mapped_directories() -> list[str]:
+    """Where the shared libraries of this very process live, for unusual prefixes."""
+    with open("/proc/self/maps") as maps:
+        files = {line.split(None, 5)[-1].strip() for line in maps}
+    return [os.path.dirname(name) for name in sorted(files) if ".so" in os.path.basename(name)]
+
+
+def _outermost(paths: list[str]) -> list[str]:
+    chosen: list[str] = []
+    for path in paths:
+        inside = any(path == other or path.startswith(other + "/") for other in chosen)
+        if not inside and os.path.exists(path):
+            chosen.append(path)
+    return chosen
+
+
+def _bind(path: str) -> None:
+    """Show a host path at the same place, without devices except the named ones."""
+    source = _OLD + path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(source):
+        os.symlink(os.readlink(source), path)
+        return
+    if os.path.isdir(source):
+        os.makedirs(path, exist_ok=True)
+    else:
+        open(path, "w").close()
+    kernel.mount(source, path, "", kernel.MS_BIND | kernel.MS_REC)
+    if not path.startswith("/dev/"):
+        kernel.mount_attributes(path, kernel.ATTR_NODEV)
+
+
+def _hide_packages() -> None:
+    """Cover third-party packages: only the standard library can be imported."""
+    libraries = {*_LIBRARIES, os.path.join(sys.base_prefix, "lib"), "/usr/local/lib"}
+    found = set()
+    for library in libraries:
+        for kind in ("site-packages", "dist-packages"):
+            found |= set(glob.glob(f"{os.path.realpath(library)}/python*/{kind}"))
+    for path in sorted(found):
+        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
+
+
+def _open_proc() -> int:
+    """Mount this pid namespace's /proc, forbid nested user namespaces, keep only a handle."""
+    os.mkdir("/proc")
+    # Only works while another /proc is still visible, so before the old root goes.
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    handle = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with open("/proc/sys/user/max_user_namespaces", "w") as limit:
+        limit.write("0")
+    kernel.umount("/proc")
+    return handle
+
+
+def _fill() -> None:
+    for path, text in _STATIC.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+    os.mkdir(BOX)
+    os.symlink(f"{BOX}/work", "/work")
+    os.symlink(f"{BOX}/tmp", "/tmp")
+    os.symlink(f"{BOX}/tmp", "/dev/shm")

@@ -1,0 +1,117 @@
+"""What a teacher is: a name, attempts at a task, and a purse that it cannot overdraw.
+
+Plain data in and out, idempotent by attempt id. Nothing here knows which teacher answers,
+how it is asked, or what the student is.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from toprope.terms import Attempt, Task, TopropeError
+
+
+class TeacherError(TopropeError):
+    """A teacher cannot answer, and the message says what to change."""
+
+
+class BudgetExhausted(TeacherError):
+    """A budget is used up: an ordinary state of a run, with the name of the limit reached."""
+
+    def __init__(self, limit: str, allowed: float) -> None:
+        super().__init__(
+            f"the teacher's budget of {allowed:g} {limit} is used up; raise it to ask for more"
+        )
+        self.limit = limit
+        self.allowed = allowed
+
+
+class Teacher(Protocol):
+    """Anything stronger than the student that can attempt a task."""
+
+    @property
+    def name(self) -> str:
+        """The teacher's name, part of every attempt id."""
+
+    @property
+    def answer_key(self) -> bool:
+        """Whether it reads the task's own fix: then no claim rests on it."""
+
+    def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
+        """Attempts `start` to `start + n - 1` at `task`, fewer if no more can be had.
+
+        Asked again for the same indices it returns the same attempts and spends nothing.
+
+        Raises:
+            BudgetExhausted: attempts were wanted and not one could be afforded.
+            TeacherError: the teacher cannot be reached, or its answers cannot be read.
+        """
+
+
+def attempt_id(task_id: str, teacher: str, index: int) -> str:
+    """The id under which a teacher's attempt is asked for, kept and never paid twice."""
+    return f"{task_id}:{teacher}:{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Hard limits of what a teacher may spend; None is no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What was spent, or is at most about to be."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def plus(self, other: Spend, sign: int = 1) -> Spend:
+        """This spend with another added, or taken away with `sign` -1."""
+        return Spend(
+            self.calls + sign * other.calls,
+            self.tokens + sign * other.tokens,
+            self.usd + sign * other.usd,
+        )
+
+
+class Purse:
+    """Keeps a budget under concurrent calls: the worst case is set aside before each one."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._held = Spend()
+        self._spent = Spend()
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Spend:
+        """What finished calls have cost."""
+        return self._spent
+
+    def reserve(self, worst: Spend) -> None:
+        """Set the most that a call can cost aside; raises `BudgetExhausted` if it is too much."""
+        with self._lock:
+            total = self._spent.plus(self._held).plus(worst)
+            for limit in ("calls", "tokens", "usd"):
+                allowed = getattr(self.budget, limit)
+                if allowed is not None and getattr(total, limit) > allowed:
+                    raise BudgetExhausted(limit, allowed)
+            self._held = self._held.plus(worst)
+
+    def settle(self, worst: Spend, actual: Spend) -> None:
+        """Give back what was set aside and book what the call really cost."""
+        with self._lock:
+            self._held = self._held.plus(worst, -1)
+            self._spent = self._spent.plus(actual)
+
+    def pay(self, cost: Spend) -> None:
+        """Book a cost that is known beforehand; raises `BudgetExhausted` if it is too much."""
+        self.reserve(cost)
+        self.settle(cost, cost)

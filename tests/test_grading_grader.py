@@ -1,0 +1,78 @@
+"""Many attempts at once: order, sharing, and the difference between our faults and theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from grading_tasks import BAD, GOOD, median_task
+from sandbox_flaky import FlakySandbox
+from toprope.grading import Grader
+from toprope.grading.verdict import attempt_key
+from toprope.sandbox import Sandbox, WorkerDied, open_sandbox
+from toprope.terms import Outcome, Task
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    opened = open_sandbox(workers=2)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def task(sandbox: Sandbox) -> Task:
+    return median_task(sandbox)
+
+
+def items(task: Task, count: int) -> list[tuple[str, Task, dict[str, str]]]:
+    texts = [GOOD, BAD, "def median(", "def median(v): return v"]
+    return [
+        (f"episode-{number}", task, {"stats.py": f"{texts[number % 4]}\n# {number}\n"})
+        for number in range(count)
+    ]
+
+
+def test_verdicts_come_in_the_order_of_the_attempts(task: Task, sandbox: Sandbox) -> None:
+    verdicts = Grader(sandbox).grade_many(items(task, 12))
+    assert [verdict.outcome for verdict in verdicts] == [
+        Outcome.PASSED, Outcome.FAILED, Outcome.FAILED, Outcome.FAILED,
+    ] * 3  # fmt: skip
+    assert Grader(sandbox).grade_many([]) == []
+
+
+def test_the_same_attempt_is_run_once(task: Task, sandbox: Sandbox) -> None:
+    counting = FlakySandbox(sandbox)
+    same = [(f"episode-{number}", task, {"stats.py": GOOD}) for number in range(8)]
+    verdicts = Grader(counting).grade_many(same)
+    assert len(verdicts) == 8
+    assert sum(counting.attempts.values()) == 1
+
+
+def test_recoverable_faults_in_15_percent_of_calls_change_nothing(
+    task: Task, sandbox: Sandbox
+) -> None:
+    work = items(task, 60)
+    flaky = FlakySandbox(sandbox, rate=0.15)
+    assert Grader(flaky, retries=4).grade_many(work) == Grader(sandbox).grade_many(work)
+    assert flaky.faults > 4
+
+
+def test_permanent_faults_become_infra_and_touch_nothing_else(task: Task, sandbox: Sandbox) -> None:
+    work = items(task, 8)
+    doomed = attempt_key(task, work[2][2])
+    flaky = FlakySandbox(sandbox, permanent=(doomed,))
+    verdicts = Grader(flaky, retries=2).grade_many(work)
+    assert verdicts[2].outcome is Outcome.INFRA
+    assert verdicts[2].why.startswith("not graded after 3 tries: injected fault")
+    assert flaky.attempts[doomed] == 3
+    clean = Grader(sandbox).grade_many(work)
+    assert verdicts[:2] + verdicts[3:] == clean[:2] + clean[3:]
+
+
+def test_an_attempt_that_ends_the_worker_twice_has_failed(task: Task, sandbox: Sandbox) -> None:
+    flaky = FlakySandbox(sandbox, permanent=("median@",), raises=WorkerDied)
+    (verdict,) = Grader(flaky).grade_many(items(task, 1))
+    assert (verdict.outcome, verdict.reward) == (Outcome.FAILED, 0.0)
+    assert verdict.why == "ended the sandbox's worker twice"

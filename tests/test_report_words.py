@@ -1,0 +1,128 @@
+"""The closing words claim what the intervals allow, and no more."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from invented_run import invent_run
+from toprope.ledger.store import Ledger
+from toprope.ledger.summary import recompute, summarise
+from toprope.report.words import as_text, closing, unsafe
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return recompute(invent_run(tmp_path_factory.mktemp("run") / "invented"))
+
+
+@pytest.fixture
+def summary(whole):
+    return copy.deepcopy(whole)
+
+
+def set_gain(summary, tier, gain, low, high, key="rl_gain"):
+    summary["heldout"][key][tier] = {"gain": gain, "ci95": [low, high], "tasks": 60, "clusters": 40}
+
+
+def one(sentences, fragment):
+    found = [text for text in sentences if fragment in text]
+    assert len(found) == 1, sentences
+    return found[0]
+
+
+def test_a_gain_is_shown_only_if_its_whole_interval_is_above_zero(summary):
+    set_gain(summary, "near", 0.1, 0.02, 0.18)
+    set_gain(summary, "mid", 0.1, -0.001, 0.2)
+    set_gain(summary, "far", -0.1, -0.2, -0.05)
+    said = closing(summary)
+    shown = one(said.shown, "Reinforcement learning raised")
+    assert "near (new bugs" in shown
+    assert "+2.0 to +18.0" in shown
+    assert "mid" not in shown
+    assert "far" not in shown
+    open_ = one(said.not_shown, "That reinforcement learning raised")
+    assert "within noise" in open_.split("; far")[0]
+    assert "it fell" in open_.split("; far")[1]
+
+
+def test_a_point_that_was_not_measured_is_said_to_be_so(summary):
+    summary["heldout"].update(after=None, rl_gain=None)
+    said = closing(summary)
+    assert "That reinforcement learning raised the held-out pass rate further: not measured" in (
+        one(said.not_shown, "reinforcement")
+    )
+    assert "after RL" not in said.headline
+
+
+@pytest.mark.parametrize("reason", ["exhausted", "budget", "parked"])
+def test_silence_for_want_of_anything_but_cold_tasks_proves_nothing(summary, reason):
+    summary["teacher"]["quiet_reason"] = reason
+    one(closing(summary).not_shown, "That the teacher is no longer needed")
+
+
+def test_silence_because_nothing_is_cold_is_shown(summary):
+    summary["teacher"]["quiet_reason"] = "nothing_cold"
+    one(closing(summary).shown, "quiet because nothing is cold")
+
+
+def test_a_teacher_that_still_speaks_is_not_quiet(summary):
+    summary["teacher"]["share_by_window"][-1]["share"] = 0.2
+    one(closing(summary).not_shown, "its share of the last window is 20.0\xa0%")
+
+
+def test_thaws_need_the_frozen_base_beside_them(summary):
+    summary["thawed"].update(
+        count=40, of_cold=80, unseeded_control={"thawed": 8, "of": 20}, frozen_base=None
+    )
+    one(
+        closing(summary).not_shown,
+        "what the frozen base thaws with the same draws was not measured",
+    )
+    summary["thawed"]["frozen_base"] = {"thawed": 2, "of": 80}
+    assert "8 of 20 (40\xa0%)" in one(
+        closing(summary).shown, "the frozen base, given the same draws"
+    )
+    summary["thawed"]["frozen_base"] = {"thawed": 35, "of": 80}
+    one(closing(summary).not_shown, "learning rather than persistence")
+
+
+def test_undoing_our_own_mutations_is_not_learning_to_code(summary):
+    for tier, chance in (("near", 0.0), ("mid", 0.9), ("far", 0.9)):
+        summary["heldout"]["mutator"][tier] = chance
+    said = closing(summary)
+    assert "near" in one(said.shown, "random inverse edit")
+    assert "mid" in one(said.not_shown, "undo our mutations")
+
+
+def test_an_answer_key_supports_no_claim_about_teachers(summary):
+    summary["teacher"]["name"] = "reference"
+    one(closing(summary).not_shown, "an answer key")
+
+
+def test_not_graduated_is_an_ordinary_ending(summary):
+    said = closing(summary)
+    assert said.headline.endswith("not graduated.")
+    assert one(said.not_shown, "Graduation") == (
+        "Graduation: not met: nothing is cold; not measured: fork."
+    )
+
+
+def test_a_run_that_was_stopped_and_walls_that_were_down_are_named(summary):
+    summary.update(status="stopped", stop_reason="Ctrl-C")
+    summary["walls"] = {"level": "unsafe-local", "isolated": False}
+    said = closing(summary)
+    one(said.not_shown, "it is stopped (Ctrl-C)")
+    summary["status"] = "running"
+    one(closing(summary).not_shown, "still running, or was cut off")
+    one(said.not_shown, "--unsafe-local")
+    assert unsafe({"walls": {"level": "namespaces", "isolated": True}}) is None
+
+
+def test_a_run_that_never_began_claims_nothing(tmp_path):
+    with Ledger.open(tmp_path / "ledger.sqlite", create=True) as ledger:
+        said = closing(summarise(ledger.db))
+    assert said.shown == ()
+    assert "were not measured" in said.headline
+    assert "Shown:\n  (nothing)\nNot shown:" in as_text(said)
