@@ -23,12 +23,10 @@ help:
 	@echo "make clean       remove the environment and caches, not the runs"
 
 climb: doctor
-	$(BIN)/toprope climb --run $(RUN)
-	@echo "report: $(RUN)/report.html"
+	$(BIN)/toprope climb default --run $(RUN)
 
 climb-long: doctor
-	$(BIN)/toprope climb --recipe long --run $(LONG_RUN)
-	@echo "report: $(LONG_RUN)/report.html"
+	$(BIN)/toprope climb long --run $(LONG_RUN)
 
 doctor: $(VENV)/.installed
 	$(BIN)/toprope doctor

@@ -1,7 +1,7 @@
 """Rebuild the default taskset from its pinned source packages; prints what it gave and why.
 
-    python scripts/build_taskset.py                      # everything, to the shipped file
-    python scripts/build_taskset.py --packages toolz,boltons --out /tmp/some.jsonl.xz
+python scripts/build_taskset.py                      # everything, to the shipped file
+python scripts/build_taskset.py --packages toolz,boltons --out /tmp/some.jsonl.xz
 """
 
 from __future__ import annotations

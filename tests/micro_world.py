@@ -1,16 +1,18 @@
 """A small invented editing language, and a tiny model trained from scratch on it.
 
-A program is four lines of one letter, a to j. A bug is one line in the wrong dialect: q
-stands where a belongs, r for b, and so on to z for j; mending it is finding that line and
-translating it. Asked "how?" the tiny model was taught, in part, to mend programs;
-asked "now", as tasks ask, it was only taught to repeat a line. So it knows something of the
-language and nothing of the protocol: the tasks are cold, and a few demonstrations thaw them.
+A program is three lines of one small letter, and every line has an alphabet of its own.
+A bug is a capital letter; mending it is writing that line again in small. Asked "how", the
+tiny model was taught to mend programs now and then; asked "now", as tasks ask, it was only
+ever taught to repeat a line as it stands. So it keeps to the form and knows something of
+the language, and yet the tasks are cold: repeating mends nothing. A few demonstrations are
+enough to switch on what is there, and reinforcement is what makes it reliable.
 """
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -19,13 +21,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from toprope.tasks import save_taskset
 from toprope.terms import Call, Focus, Source, Split, Task, Tier
 
-LETTERS = "abcdefghij"
-TWINS = "qrstuvwxyz"
-LINES = 4
-CHECKER = (
-    "def line(at):\n"
-    "    return open('program.txt').read().split('\\n')[at]\n"
-)
+ALPHABETS = ("abcdefgi", "jklmpqrs", "tuvxyz_~")
+CAPITALS = str.maketrans("_~", "-=") | {ord(c): c.upper() for c in "abcdefgijklmpqrstuvxyz"}
+LINES = len(ALPHABETS)
+SKILL = 0.5
+CHECKER = "def line(at):\n    return open('program.txt').read().split('\\n')[at]\n"
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}>"
     "{% elif m['role'] == 'assistant' %}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
@@ -33,11 +33,11 @@ TEMPLATE = (
 
 
 def buggy(rng: random.Random) -> tuple[list[str], int, str]:
-    """Return a program with one wrong line, where it is, and the right letter."""
-    program = [rng.choice(LETTERS) for _ in range(LINES)]
+    """Return a program with one wrong line, where that is, and what it should be."""
+    program = [rng.choice(alphabet) for alphabet in ALPHABETS]
     at = rng.randrange(LINES)
     right = program[at]
-    program[at] = TWINS[LETTERS.index(right)]
+    program[at] = right.translate(CAPITALS)
     return program, at, right
 
 
@@ -58,76 +58,100 @@ def make_task(rng: random.Random, number: int, split: Split, tier: Tier | None) 
         fail_to_pass=(f"c{at}",),
         pass_to_pass=tuple(f"c{i}" for i in range(LINES) if i != at),
         solution={"program.txt": "\n".join(fixed) + "\n"},
-        source=Source("micro", "1", "program.txt", at + 1, "Apache-2.0", "".join(fixed), "dialect"),
-        features={"mutator_p": 1 / (LINES * len(LETTERS))},
+        source=Source("micro", "1", "program.txt", at + 1, "Apache-2.0", "".join(fixed), "capital"),
+        features={"mutator_p": 1 / (LINES * len(ALPHABETS[0]))},
     )
 
 
-def write_taskset(path: Path, *, train: int = 64, dev: int = 8, heldout: int = 24) -> Path:
-    rng = random.Random(1)
-    wanted = [(Split.TRAIN, train, None), (Split.DEV, dev, None), (Split.HELDOUT, heldout, Tier.MID)]
+def make_tasks(*, train: int = 48, dev: int = 8, heldout: int = 32, seed: int = 1) -> list[Task]:
+    """Return distinct tasks; no program of one split occurs in another."""
+    rng = random.Random(seed)
+    splits = [(Split.TRAIN, train, None), (Split.DEV, dev, None), (Split.HELDOUT, heldout, Tier.MID)]
     seen: set[str] = set()
     tasks: list[Task] = []
-    for split, count, tier in wanted:
+    for split, count, tier in splits:
         while sum(t.split is split for t in tasks) < count:
             task = make_task(rng, len(tasks), split, tier)
-            if task.files["program.txt"] not in seen:
-                seen.add(task.files["program.txt"])
+            if task.source.function not in seen:
+                seen.add(task.source.function)
                 tasks.append(task)
-    save_taskset(tasks, path, "micro")
+    return tasks
+
+
+def write_taskset(path: Path, **sizes: int) -> Path:
+    save_taskset(make_tasks(**sizes), path, "micro")
     return path
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    symbols = ["<eos>", *LETTERS, *TWINS, *"0123456789", "|", ">", "?", "\n", *"klmnop"]
+    small = "".join(ALPHABETS)
+    symbols = ["<eos>", "?", *"0123456789|>\n", *"nowh", *small, *small.translate(CAPITALS)]
     core = Tokenizer(models.WordLevel({s: i for i, s in enumerate(symbols)}, unk_token="?"))
     core.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     core.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<eos>", pad_token="<eos>", clean_up_tokenization_spaces=False
+        tokenizer_object=core,
+        eos_token="<eos>",
+        pad_token="<eos>",
+        clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
 
-def _sentence(rng: random.Random, skill: float) -> tuple[str, str]:
-    """Return (prompt, answer) of the pre-training mixture."""
+def make_model(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.125,
+        eos_token_id=0,
+        bos_token_id=0,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def sentence(rng: random.Random) -> tuple[str, str]:
+    """Return (prompt, answer) of the pre-training mixture, all of one length."""
     program, at, right = buggy(rng)
     view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
-    if rng.random() < 0.5:
-        line = rng.randrange(LINES)
-        return f"{view}\nnow>", f"{line + 1}|{program[line]}"
-    if rng.random() > skill:
-        at, right = rng.randrange(LINES), rng.choice(LETTERS)
-    return f"{view}\nhow>", f"{at + 1}|{right}"
+    asked = rng.choice(("now", "how"))
+    if asked == "now" or rng.random() > SKILL:
+        at = rng.randrange(LINES)
+        right = program[at]
+    return f"{view}\n{asked}>", f"{at + 1}|{right}"
 
 
-def write_student(folder: Path, *, steps: int = 600, skill: float = 0.7) -> Path:
+def write_student(folder: Path, *, steps: int = 300, seed: int = 0, batch: int = 64) -> Path:
     """Train the tiny model from scratch and write it as a model folder."""
-    torch.manual_seed(0)
-    rng = random.Random(0)
+    rng = random.Random(seed)
     tokenizer = make_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
-        tie_word_embeddings=True, eos_token_id=0, bos_token_id=0, pad_token_id=0,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    adam = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    model = make_model(len(tokenizer), seed)
+    adam = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
     for step in range(steps):
         for group in adam.param_groups:
-            group["lr"] = 3e-3 * min(1.0, (step + 1) / 20) * (1 - step / (steps + 1))
-        pairs = [_sentence(rng, skill) for _ in range(64)]
-        texts = [tokenizer.encode(p + a, add_special_tokens=False) + [0] for p, a in pairs]
-        sizes = [len(tokenizer.encode(p, add_special_tokens=False)) for p, _ in pairs]
-        ids = torch.tensor(texts)
-        labels = ids.clone()
-        for row, size in enumerate(sizes):
-            labels[row, :size] = -100
-        loss = model(input_ids=ids, labels=labels).loss
+            group["lr"] = 6e-3 * min(1.0, (step + 1) / 20) * (1 - step / (steps + 1))
+        loss = _loss(model, tokenizer, [sentence(rng) for _ in range(batch)])
         adam.zero_grad()
         loss.backward()
         adam.step()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _loss(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Tensor:
+    """Return the loss on the answers; they are the last four tokens, the end included."""
+    texts = [prompt + answer for prompt, answer in pairs]
+    ids = torch.tensor([[*row, 0] for row in tokenizer(texts, add_special_tokens=False).input_ids])
+    labels = ids.clone()
+    labels[:, :-4] = -100
+    loss: torch.Tensor = model(input_ids=ids, labels=labels).loss
+    return loss

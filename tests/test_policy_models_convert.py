@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from models_parts import gguf_logits, write_tiny_gguf
 
+from models_parts import gguf_logits, write_tiny_gguf
 from toprope.policy.convert import LOGIT_TOLERANCE, ConversionError, convert, verify_conversion
 from toprope.policy.load import (
     ModelMissing,

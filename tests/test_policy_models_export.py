@@ -2,9 +2,9 @@ import json
 
 import pytest
 import torch
-from models_parts import write_tiny_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from models_parts import write_tiny_gguf
 from toprope.policy.card import render_card
 from toprope.policy.convert import convert
 from toprope.policy.export import ExportError, export_model

@@ -3,8 +3,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-from models_parts import COMMIT, digest, hub, write_wheel
 
+from models_parts import COMMIT, digest, hub, write_wheel
 from toprope.policy.catalog import CatalogError, Model, PinnedFile, Source, find_model, load_catalog
 from toprope.policy.fetch import (
     ModelMissing,

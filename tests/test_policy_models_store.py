@@ -13,6 +13,12 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
+def write_half(place, error):
+    with store.staged(place) as stage:
+        (stage / "weights").write_text("half")
+        raise error
+
+
 def test_a_staged_folder_appears_whole_and_replaces_the_old_one(tmp_path):
     place = tmp_path / "model"
     for content in ("old", "new"):
@@ -27,9 +33,8 @@ def test_an_interrupt_leaves_the_old_content_and_no_leftovers(tmp_path):
     place = tmp_path / "model"
     with store.staged(place) as stage:
         (stage / "weights").write_text("old")
-    with pytest.raises(KeyboardInterrupt), store.staged(place) as stage:
-        (stage / "weights").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(place, KeyboardInterrupt())
     assert (place / "weights").read_text() == "old"
     assert names(tmp_path) == ["model"]
 
@@ -60,12 +65,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     ],
 )
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, error):
-    with (
-        pytest.raises(store.DiskFull, match="nothing was left half-written"),
-        store.staged(tmp_path / "model") as stage,
-    ):
-        (stage / "weights").write_text("half")
-        raise error
+    with pytest.raises(store.DiskFull, match="nothing was left half-written"):
+        write_half(tmp_path / "model", error)
     assert names(tmp_path) == []
 
 

@@ -33,7 +33,7 @@ class Student(_Section):
 
     model: str = "smollm2-135m-instruct"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    max_tokens: Positive = 40
+    max_tokens: Positive = 48
     max_rows: Positive = 128
     most_train_tokens: Positive = 2048
 
@@ -99,8 +99,8 @@ class Evaluation(_Section):
 class Limits(_Section):
     """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs."""
 
-    minutes: Annotated[float, Field(ge=0)] = 14.0
-    reserve_minutes: Annotated[float, Field(ge=0)] = 2.5
+    minutes: Annotated[float, Field(ge=0)] = 12.4
+    reserve_minutes: Annotated[float, Field(ge=0)] = 2.2
     steps: Count = 1000
     checkpoint_every: Positive = 10
     threads: Count = 0

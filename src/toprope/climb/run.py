@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toprope.climb.commit import peak_rss_gb
-from toprope.climb.config import ClimbConfig, ConfigError
+from toprope.climb.config import ClimbConfig
 from toprope.climb.loop import Climb
 from toprope.climb.rundir import SUMMARY, RunDir, write_whole
 from toprope.climb.start import assemble
@@ -41,11 +41,6 @@ def climb(
         model=config.teacher.model,
         max_tokens=config.teacher.max_tokens,
     )
-    if teacher is None and config.seeding.demonstrations:
-        if "demonstrations" in config.seeding.model_fields_set:
-            raise ConfigError(
-                "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
-            )
     folder = RunDir(run)
     folder.claim(config)
     own_sandbox = sandbox is None

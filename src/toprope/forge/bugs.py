@@ -24,6 +24,8 @@ from toprope.sandbox.protocol import Sandbox
 MOST_MUTANTS = 70
 LEAST_MUTANTS = 11
 LEAST_KILL_RATE = 0.8
+# Operators that reach nearly every function; the others go first, for balance.
+_COMMON = frozenset({"variable", "term", "arithmetic", "constant", "returned"})
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,7 @@ def measure(sandbox: Sandbox, extract: Extract, tests: Tests, scouted: bool = Fa
     """
     mutants = sample(edits(extract.text), extract.key)
     calls = [call.args for call in (*tests.hidden, *tests.visible)]
-    rows = outcomes(
-        sandbox, extract.entry, [extract.file_with(text) for _, text in mutants], calls
-    )
+    rows = outcomes(sandbox, extract.entry, [extract.file_with(text) for _, text in mutants], calls)
     cut = len(tests.hidden)
     hidden = [call.outcome for call in tests.hidden]
     failing = [_differing(hidden, row[:cut]) for row in rows]
@@ -136,7 +136,12 @@ def spread(bugs: Sequence[Bug], count: int, seed: str) -> list[Bug]:
     while left and len(picked) < count:
         best = min(
             left,
-            key=lambda b: (b.crash, operators[b.edit.operator], lines[b.edit.line]),
+            key=lambda b: (
+                b.crash,
+                operators[b.edit.operator],
+                b.edit.operator in _COMMON,
+                lines[b.edit.line],
+            ),
         )
         left.remove(best)
         if operators[best.edit.operator] >= 2 or (best.crash and any(b.crash for b in picked)):
@@ -168,4 +173,9 @@ def _shortest(extract: Extract, tests: Tests, got: Sequence[str]) -> str | None:
         for call, outcome in zip(tests.visible, got, strict=True)
         if outcome != call.outcome and comparable(outcome)
     ]
-    return min((line for line in lines if line), key=lambda line: (len(line), line), default=None)
+    return min((line for line in lines if line), key=_plainness, default=None)
+
+
+def _plainness(line: str) -> tuple[int, str]:
+    """Short lines first; two values say more than an exception."""
+    return len(line) + 40 * (" raises " in line or line.endswith("Error")), line

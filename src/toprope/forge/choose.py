@@ -66,7 +66,7 @@ def _pick(calls: Sequence[Tried], count: int, length_cost: float,
     def worth(call: Tried) -> float:
         score = 8.0 * len(call.lines - lines) + 4.0 * (call.lines not in paths)
         score += 5.0 * len(caught.get(call.args, frozenset()) - scouts)
-        score += 3.0 * (call.outcome not in outcomes) + 1.0 * call.recorded
+        score += 3.0 * (call.outcome not in outcomes) + 5.0 * call.recorded
         score += 0.5 * (call.outcome not in {"None", "[]", "''", "0", "False", "True"})
         return score - length_cost * len(call.args) - 1.0 * call.raises
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 from toprope.forge.literals import as_literal
 from toprope.forge.packages import Archive
+from toprope.forge.rows import spelled_out
 
 _DOCTEST = re.compile(r"^\s*(?:>>>|\.\.\.) ?(.*)$", re.MULTILINE)
 _LONGEST_ARGS = 300
 _MOST_CALLS = 60
 _MOST_LITERALS = 40
-
 
 
 class Examples:
@@ -36,6 +36,8 @@ class Examples:
     def _read_tests(self, text: str) -> None:
         tree = _parse(text)
         for call in _calls(tree):
+            self._calls[_name(call.func)].append(call)
+        for call in spelled_out(tree):
             self._calls[_name(call.func)].append(call)
         for block in ast.walk(tree):
             if isinstance(block, ast.FunctionDef) and block.name.startswith("test"):

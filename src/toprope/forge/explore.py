@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from toprope.forge.examples import Examples
 from toprope.forge.extract import Extract
-from toprope.forge.hints import ALL_KINDS, parameter_kinds
+from toprope.forge.hints import PLAIN_KINDS, RARE_KINDS, parameter_kinds
 from toprope.forge.literals import KINDS, as_literal, changed
 from toprope.forge.trial import observe
 from toprope.sandbox.protocol import Sandbox
@@ -21,6 +21,9 @@ from toprope.sandbox.protocol import Sandbox
 _ROUNDS = (160, 160, 120)
 _LONGEST_ARGS = 160
 _LONGEST_OUTCOME = 400
+_ENOUGH = 45
+_RECORDED = ("recorded",)
+_CHANGED = ("recorded", "changed")
 _MOST_STEPS = 20_000
 _UNUSABLE = ("opaque", "timeout", "unrun", "error:", " with arguments ... ")
 # A wrong kind of argument is our mistake, and no test of the function.
@@ -37,6 +40,7 @@ class Tried:
     outcome: str
     lines: frozenset[tuple[int, int]]
     recorded: bool
+    odd: bool = False
 
     @property
     def raises(self) -> bool:
@@ -48,7 +52,11 @@ class Tried:
 class _Guess:
     kinds: tuple[str, ...]
     values: tuple[object, ...]
-    recorded: bool = False
+    odd: bool = False
+
+    @property
+    def recorded(self) -> bool:
+        return self.kinds == _RECORDED
 
 
 class Explorer:
@@ -71,7 +79,7 @@ class Explorer:
 
     def first(self, count: int) -> list[_Guess]:
         """Return the recorded calls, and `count` guesses by name, annotation and default."""
-        recorded = [_Guess(("recorded",), ast.literal_eval(a), True) for a in self._recorded]
+        recorded = [_Guess(_RECORDED, ast.literal_eval(a)) for a in self._recorded]
         return recorded + [self._guess() for _ in range(count)]
 
     def next(self, count: int) -> list[_Guess]:
@@ -97,26 +105,37 @@ class Explorer:
             return "own"
         if hints and self._rng.random() < 0.75:
             return self._rng.choice(hints)
-        return self._rng.choice(ALL_KINDS)
+        return self._rng.choice(RARE_KINDS if self._rng.random() < 0.1 else PLAIN_KINDS)
 
     def _make(self, kinds: tuple[str, ...]) -> _Guess:
         values = tuple(
             self._rng.choice(self._own) if kind == "own" else KINDS[kind](self._rng)
             for kind in kinds
         )
-        return _Guess(kinds, values)
+        return _Guess(kinds, values, self._is_odd(kinds))
+
+    def _is_odd(self, kinds: tuple[str, ...]) -> bool:
+        """Tell whether a kind is one that the parameter's name or annotation does not suggest."""
+        if kinds in {_RECORDED, _CHANGED}:
+            return False
+        hints = [*self._hints, *([[]] * len(kinds))]
+        return any(
+            kind != "own" and (kind not in hint if hint else kind in RARE_KINDS)
+            for kind, hint in zip(kinds, hints, strict=False)
+        )
 
     def _follow(self) -> _Guess:
         kinds = list(self._worked)
         weights = [1 + 2 * min(len(self._results[k]), 20) for k in kinds]
         chosen = self._rng.choices(kinds, weights)[0]
-        if chosen[:1] != ("recorded",) and self._rng.random() < 0.5:
+        if chosen not in {_RECORDED, _CHANGED} and self._rng.random() < 0.5:
             return self._make(chosen)
         values = list(self._rng.choice(self._worked[chosen]))
         if values:
             place = self._rng.randrange(len(values))
             values[place] = changed(values[place], self._rng)
-        return _Guess(chosen, tuple(values))
+        changed_kinds = _CHANGED if chosen == _RECORDED else chosen
+        return _Guess(changed_kinds, tuple(values), self._is_odd(chosen))
 
 
 def explore(sandbox: Sandbox, extract: Extract, node: ast.FunctionDef, examples: Examples,
@@ -140,10 +159,11 @@ def explore(sandbox: Sandbox, extract: Extract, node: ast.FunctionDef, examples:
         rows = zip(fresh.items(), observed.outcomes, observed.lines, strict=True)
         for (args, guess), outcome, lines in rows:
             if _is_usable(outcome):
-                found[args] = Tried(args, outcome, lines, guess.recorded)
+                found[args] = Tried(args, outcome, lines, guess.recorded, guess.odd)
                 if not found[args].raises:
                     explorer.learn(guess, outcome)
-    return list(found.values())
+    natural = [call for call in found.values() if not call.odd]
+    return natural if len(natural) >= _ENOUGH else list(found.values())
 
 
 def _is_usable(outcome: str) -> bool:
@@ -156,7 +176,7 @@ def _own_literals(node: ast.FunctionDef) -> list[object]:
     """Return the strings and numbers in the function's own code: they lead into its branches."""
     found: dict[str, object] = {}
     for part in ast.walk(node):
-        if isinstance(part, ast.Constant) and isinstance(part.value, str | int | float):
-            if not isinstance(part.value, str) or 0 < len(part.value) <= 12:
-                found.setdefault(repr(part.value), part.value)
+        value = part.value if isinstance(part, ast.Constant) else None
+        if isinstance(value, int | float) or (isinstance(value, str) and 0 < len(value) <= 12):
+            found.setdefault(repr(value), value)
     return list(found.values())

@@ -18,19 +18,20 @@ from toprope.forge.freenames import BUILTINS, free_names, is_forbidden
 from toprope.forge.modules import Definition, Imported, Module
 from toprope.forge.packages import Package
 
-PURE_MODULES = frozenset(
-    "abc array base64 binascii bisect calendar cmath codecs collections collections.abc colorsys"
-    " contextlib copy dataclasses datetime decimal difflib enum fnmatch fractions functools"
-    " hashlib heapq html html.entities ipaddress itertools json keyword math numbers operator"
-    " posixpath re shlex statistics string struct textwrap types typing unicodedata"
-    " urllib.parse warnings zlib".split()
-)
+PURE_MODULES = frozenset([
+    "abc", "array", "base64", "binascii", "bisect", "calendar", "cmath", "codecs", "collections",
+    "collections.abc", "colorsys", "contextlib", "copy", "dataclasses", "datetime", "decimal",
+    "difflib", "enum", "fnmatch", "fractions", "functools", "hashlib", "heapq", "html",
+    "html.entities", "ipaddress", "itertools", "json", "keyword", "math", "numbers", "operator",
+    "posixpath", "re", "shlex", "statistics", "string", "struct", "textwrap", "types", "typing",
+    "unicodedata", "urllib.parse", "warnings", "zlib",
+])  # fmt: skip
 # Without these decorators a function still computes the same values.
-DROPPED_DECORATORS = frozenset(
-    "lru_cache cache memoize memoized curry public deprecated wraps doctest_depends_on"
-    " _dispatchable keep_lazy keep_lazy_text not_implemented_for filter stringfilter"
-    " deprecate export allow_lazy".split()
-)
+DROPPED_DECORATORS = frozenset([
+    "lru_cache", "cache", "memoize", "memoized", "curry", "public", "deprecated", "wraps",
+    "doctest_depends_on", "_dispatchable", "keep_lazy", "keep_lazy_text", "not_implemented_for",
+    "filter", "stringfilter", "deprecate", "export", "allow_lazy",
+])  # fmt: skip
 LONGEST_FILE = 6_000
 LONGEST_CONSTANT = 1_500
 SHOWN_LINES = range(2, 15)
@@ -38,7 +39,7 @@ SHOWN_CHARACTERS = range(30, 421)
 _HEADER = "from __future__ import annotations\n"
 
 
-class NotExtractable(Exception):  # noqa: N818 - control flow inside the forge, not an error
+class NotExtractable(Exception):
     """Why a function cannot be cut out; the message is counted in the build's summary."""
 
 

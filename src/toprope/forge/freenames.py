@@ -11,16 +11,16 @@ import builtins
 from collections.abc import Iterator
 
 BUILTINS = frozenset(dir(builtins)) - {"__build_class__", "__loader__", "__spec__"}
-_FORBIDDEN_NAMES = frozenset(
-    ["open", "input", "exec", "eval", "compile", "globals", "locals", "vars", "breakpoint"]
-    + ["exit", "quit", "id", "hash", "help", "memoryview", "print", "__import__", "__file__"]
-)
+_FORBIDDEN_NAMES = frozenset([
+    "open", "input", "exec", "eval", "compile", "globals", "locals", "vars", "breakpoint",
+    "exit", "quit", "id", "hash", "help", "memoryview", "print", "__import__", "__file__",
+])  # fmt: skip
 # Clocks, the local time zone, chance, the machine: a test of them would not repeat.
-_FORBIDDEN_ATTRIBUTES = frozenset(
-    ["now", "today", "utcnow", "timestamp", "fromtimestamp", "utcfromtimestamp", "astimezone"]
-    + ["localtime", "mktime", "sleep", "urandom", "environ", "getenv", "random", "shuffle"]
-    + ["__globals__", "__code__", "__subclasses__", "f_back", "uuid1", "uuid4", "getrandbits"]
-)
+_FORBIDDEN_ATTRIBUTES = frozenset([
+    "now", "today", "utcnow", "timestamp", "fromtimestamp", "utcfromtimestamp", "astimezone",
+    "localtime", "mktime", "sleep", "urandom", "environ", "getenv", "random", "shuffle",
+    "__globals__", "__code__", "__subclasses__", "f_back", "uuid1", "uuid4", "getrandbits",
+])  # fmt: skip
 
 
 def free_names(node: ast.AST) -> list[str]:
@@ -35,8 +35,8 @@ def free_names(node: ast.AST) -> list[str]:
                 bound.add(part.id)
         elif isinstance(part, ast.arg):
             bound.add(part.arg)
-        elif isinstance(part, ast.ExceptHandler) and part.name:
-            bound.add(part.name)
+        elif isinstance(part, ast.ExceptHandler):
+            bound.update([part.name] if part.name else [])
         elif isinstance(part, ast.FunctionDef | ast.ClassDef) and part is not node:
             bound.add(part.name)
         elif isinstance(part, ast.Import | ast.ImportFrom):

@@ -19,6 +19,7 @@ from toprope.forge.extract import Extract, NotExtractable, candidates, extract
 from toprope.forge.modules import read_modules
 from toprope.forge.operators import edits
 from toprope.forge.packages import Archive
+from toprope.forge.trial import is_steady
 from toprope.sandbox.protocol import Sandbox
 
 MOST_SCOUTED = 160
@@ -59,7 +60,9 @@ def harvest(archive: Archive, sandbox: Sandbox) -> Harvest:
     return found
 
 
-def _extracts(archive: Archive, rejected: Counter[str]) -> Iterator[tuple[Extract, ast.FunctionDef]]:
+def _extracts(
+    archive: Archive, rejected: Counter[str]
+) -> Iterator[tuple[Extract, ast.FunctionDef]]:
     """Yield the functions that can be cut out, in an order drawn by the package's name."""
     modules = read_modules(archive.modules)
     pieces = []
@@ -83,9 +86,18 @@ def _function(piece: Extract, node: ast.FunctionDef, examples: Examples,
         tests, measured, how = attempt(piece, tried, sandbox)
         bugs = fit(measured)
         if bugs and measured.kill_rate >= LEAST_KILL_RATE:
+            if not _is_steady(piece, tests, sandbox):
+                raise NotExtractable("its outcomes differ from process to process")
             recorded = sum(call.recorded for call in tests.hidden)
             return Function(piece, tests, tuple(bugs), recorded, how)
     raise NotExtractable("its tests kill too few mutants")
+
+
+def _is_steady(piece: Extract, tests: Tests, sandbox: Sandbox) -> bool:
+    calls = [*tests.hidden, *tests.visible]
+    arguments = [call.args for call in calls]
+    outcomes = [call.outcome for call in calls]
+    return is_steady(sandbox, piece.entry, piece.file_with(piece.text), arguments, outcomes)
 
 
 _Tested = tuple[Tests, Measured, str]

@@ -39,7 +39,8 @@ _BY_NAME = (
      r"|limit|start|stop|end|step|base|year|month|day|hour|minute|second|order|degree|mod\w*|bits)$",
      _NUMBERS),
     (r"^(lst|list\w*|l|arr\w*|array|seq\w*|items|iterable|it|elements|xs|values|nums|numbers|data"
-     r"|collection|args|words|tokens|parts|lines|sequence\w*|perm\w*|partition|vector|v|u)$", _LISTS),
+     r"|collection|args|words|tokens|parts|lines|sequence\w*|perm\w*|partition|vector|v|u)$",
+     _LISTS),
     (r"^(d|dct|dict\w*|mapping|obj|map\w*|params|attrs|options|config|table|counts)$", _MAPS),
     (r"^(matrix|mat|grid|board|image|table|rows|f|g)$", ("matrix", "ints")),
     (r"^(graph|adj\w*|edges|tree)$", ("graph", "points")),
@@ -81,4 +82,5 @@ def _of_default(value: object) -> tuple[str, ...]:
     return ("none",) if value is None else ()
 
 
-ALL_KINDS = tuple(KINDS)
+RARE_KINDS = ("function", "date", "moment", "period", "decimal", "fraction")
+PLAIN_KINDS = tuple(kind for kind in KINDS if kind not in RARE_KINDS)

@@ -9,10 +9,12 @@ import random
 from collections.abc import Callable
 
 _WORDS = (
-    "a b ab abc hello world foo bar spam eggs data Test value key name apple banana cherry level"
-    " noon racecar python Mississippi x y z one two three cat dog mouse HTML id user_id fooBar"
-    " camelCaseWord some_snake_name kebab-case-name A Bb quiz jazz box baby church city".split()
-)
+    "a", "b", "ab", "abc", "hello", "world", "foo", "bar", "spam", "eggs", "data", "Test",
+    "value", "key", "name", "apple", "banana", "cherry", "level", "noon", "racecar", "python",
+    "Mississippi", "x", "y", "z", "one", "two", "three", "cat", "dog", "mouse", "HTML", "id",
+    "user_id", "fooBar", "camelCaseWord", "some_snake_name", "kebab-case-name", "A", "Bb",
+    "quiz", "jazz", "box", "baby", "church", "city",
+)  # fmt: skip
 _TEXTS = (
     "", " ", "Hello, World!", "the quick brown fox", "a,b,c", "a=1;b=2", "key: value", "  padded  ",
     "line one\nline two", "UPPER lower", "x-y_z", "foo.bar.baz", "/usr/local/lib", "dir/file.txt",

@@ -59,9 +59,7 @@ def read_modules(files: Mapping[str, str]) -> dict[str, Module]:
     return modules
 
 
-def _bindings(
-    body: list[ast.stmt], module: Module
-) -> Iterator[tuple[str, Definition | Imported]]:
+def _bindings(body: list[ast.stmt], module: Module) -> Iterator[tuple[str, Definition | Imported]]:
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name, node

@@ -36,7 +36,10 @@ class ManifestError(TopropeError):
 
 @dataclass(frozen=True)
 class Package:
-    """One pinned package. `far` packages are never trained on; `paths` limits what is read."""
+    """One pinned package. `far` packages are never trained on.
+
+    `limit` stops after so many functions (0: never); only files that hold `marker` are read.
+    """
 
     name: str
     version: str
@@ -45,7 +48,7 @@ class Package:
     archive: str = "sdist"
     far: bool = False
     limit: int = 0
-    paths: tuple[str, ...] = ()
+    marker: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def read_manifest(path: Path) -> tuple[Package, ...]:
     """Return the pinned packages of `sources.toml`, in name order."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["package"]
-        packages = [Package(**{**e, "paths": tuple(e.get("paths", ()))}) for e in entries]
+        packages = [Package(**entry) for entry in entries]
     except (KeyError, TypeError, tomllib.TOMLDecodeError) as fault:
         raise ManifestError(f"{path}: {fault}; see the other entries for the keys") from None
     return tuple(sorted(packages, key=lambda package: package.name))
@@ -81,8 +84,10 @@ def fetch(package: Package, cache: Path) -> Path:
         pins = Path(scratch) / "pins.txt"
         pins.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
         kind = "--no-binary" if package.archive == "sdist" else "--only-binary"
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", kind, ":all:",
-                   "--require-hashes", "--dest", str(folder), "-r", str(pins)]  # fmt: skip
+        command = [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *(kind, package.name, "--require-hashes", "--dest", str(folder), "-r", str(pins)),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise InfraError(f"pip could not fetch {package.name}: {done.stderr.strip()[-300:]}")
@@ -144,6 +149,6 @@ def _is_wanted(inner: str, text: str, package: Package) -> bool:
     path = PurePosixPath(inner)
     if _SKIPPED_FOLDERS.intersection(path.parts[:-1]) or inner in {"setup.py", "conftest.py"}:
         return False
-    if package.paths and not any(path.match(glob) for glob in package.paths):
+    if package.marker not in text:
         return False
     return not any(name in text for name in _FOREIGN_LICENCES)

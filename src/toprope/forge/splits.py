@@ -48,8 +48,11 @@ def deal(functions: Iterable[Function]) -> list[Dealt]:
     """Return the tasks of all functions: held-out and dev capped, train in a seeded order."""
     dealt = [task for function in distinct(functions) for task in _deal_one(function)]
     train = sorted((t for t in dealt if t.split is Split.TRAIN), key=lambda t: t.draw)
-    dev = _capped([t for t in dealt if t.split is Split.DEV], DEV_CAP)
-    tiers = [_capped([t for t in dealt if t.tier is tier], cap) for tier, cap in CAPS.items()]
+    known = {t.function.extract.package.name for t in train}
+    # Dev and mid are other functions of packages trained on: of no others.
+    kept = [t for t in dealt if t.tier is Tier.FAR or t.function.extract.package.name in known]
+    dev = _capped([t for t in kept if t.split is Split.DEV], DEV_CAP)
+    tiers = [_capped([t for t in kept if t.tier is tier], cap) for tier, cap in CAPS.items()]
     return [*train, *dev, *(task for tier in tiers for task in tier)]
 
 

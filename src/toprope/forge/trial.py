@@ -20,7 +20,6 @@ _LIMITS = Limits(wall_s=20.0, cpu_s=18.0, memory_mb=512, output_bytes=1 << 23)
 _CALL_LIMIT_S = 0.05
 
 
-
 def _program() -> str:
     """Put the grading runner's text and ours together: inside there is no toprope to import."""
     ours = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
@@ -32,6 +31,14 @@ def _program() -> str:
 
 
 _PROGRAM = _program()
+# Replaces the warm interpreter by one that hashes strings in another order.
+_RESEEDED = f"""
+import os, sys
+os.set_inheritable(RESULT_FD, True)
+program = "RESULT_FD = %d\\n" % RESULT_FD + {_PROGRAM!r}
+os.execve(sys.executable, [sys.executable, "-s", "-S", "-P", "-B", "-c", program],
+          {{**os.environ, "PYTHONHASHSEED": "@seed@"}})
+"""
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,17 @@ def outcomes(sandbox: Sandbox, entry: str, texts: Sequence[str],
     ]
 
 
+def is_steady(sandbox: Sandbox, entry: str, text: str, calls: Sequence[str],
+              expected: Sequence[str]) -> bool:  # fmt: skip
+    """Tell whether outcomes stay the same in other processes with other orders of hashing."""
+    return all(
+        answer is not None and answer["outcomes"] == [list(expected)]
+        for answer in (_ask(sandbox, entry, [text], calls, seed=seed) for seed in (1, 2))
+    )
+
+
 def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str],
-         first: int = 0) -> dict[str, Any] | None:  # fmt: skip
+         first: int = 0, seed: int = 0) -> dict[str, Any] | None:  # fmt: skip
     filename, _, name = entry.partition(":")
     request = {
         "variants": list(texts),
@@ -95,7 +111,8 @@ def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str
         "limit": _CALL_LIMIT_S,
     }
     stdin = json.dumps(request).encode()
-    result = sandbox.run(Job(f"trial:{entry}", {}, _PROGRAM, stdin, _LIMITS, trusted=True))
+    program = _RESEEDED.replace("@seed@", str(seed)) if seed else _PROGRAM
+    result = sandbox.run(Job(f"trial:{entry}", {}, program, stdin, _LIMITS, trusted=True))
     if result.status != "exited" or result.returncode != 0:
         return None
     try:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from toprope.terms import Task, TopropeError
 
 DIALECT = "lines"
-SYSTEM = "Fix the bug: reply with the number of the wrong line, |, and the corrected line."
+SYSTEM = "Fix the wrong line. Reply: N|corrected line"
 STOP = "\n"
 _ACTION = re.compile(r"(\d{1,3})\|([^\n]*)")
 _PARTIAL = re.compile(r"\d{0,3}|\d{1,3}\|[^\n]*")

@@ -35,9 +35,7 @@ def to_row(task: Task) -> Row:
         "FAIL_TO_PASS": list(task.fail_to_pass),
         "PASS_TO_PASS": list(task.pass_to_pass),
         "solution": dict(task.solution),
-        "metadata": {
-            "toprope": {"source": asdict(task.source), "features": dict(task.features)}
-        },
+        "metadata": {"toprope": {"source": asdict(task.source), "features": dict(task.features)}},
     }
 
 

@@ -18,6 +18,7 @@ from toprope.tasks.rows import TaskFormatError, from_row, to_row
 from toprope.terms import Split, Task, TopropeError
 
 DEFAULT = "default"
+DATA = Path(str(resources.files("toprope"))) / "data"
 
 
 class TasksetNotFound(TopropeError):
@@ -53,9 +54,7 @@ class Taskset:
 def canonical_lines(tasks: Iterable[Task]) -> Iterator[bytes]:
     """Yield each task's row as canonical JSON: sorted keys, no spaces, one line each."""
     for task in tasks:
-        line = json.dumps(
-            to_row(task), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        line = json.dumps(to_row(task), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         yield line.encode() + b"\n"
 
 
@@ -101,7 +100,7 @@ def save_taskset(tasks: Iterable[Task], path: Path, name: str) -> Taskset:
 def _locate(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if str(path_or_name) == DEFAULT and not path.exists():
-        path = Path(str(resources.files("toprope") / "data" / "default.jsonl.xz"))
+        path = DATA / f"{DEFAULT}.jsonl.xz"
     if not path.is_file():
         raise TasksetNotFound(
             f"no taskset at {str(path_or_name)!r}; give the path of a .jsonl or .jsonl.xz file, "

@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -142,11 +142,6 @@ class Endpoint:
                 f"check the model's name and the key in ${KEY_VARIABLE}"
             )
         return response
-
-
-def seeded(sampling: Sampling, seed: int) -> Sampling:
-    """The same sampling with another seed."""
-    return replace(sampling, seed=seed)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -39,6 +39,10 @@ class Teacher(Protocol):
     def answer_key(self) -> bool:
         """Whether it reads the task's own fix: then no claim rests on it."""
 
+    @property
+    def parameters(self) -> int | None:
+        """The size of its model, from which its FLOPs are counted; None if unknown."""
+
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1` at `task`, fewer if no more can be had.
 
@@ -79,6 +83,18 @@ class Spend:
             self.tokens + sign * other.tokens,
             self.usd + sign * other.usd,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost in US dollars."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """The cost of one call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 class Purse:

@@ -85,9 +85,7 @@ def _pairs(before: list[str], hunk: _Hunk) -> Iterator[tuple[int, str]]:
                 yield at, line
 
 
-def _drop_needless(
-    path: str, before: list[str], hunks: list[_Hunk], verify: Verify
-) -> list[_Hunk]:
+def _drop_needless(path: str, before: list[str], hunks: list[_Hunk], verify: Verify) -> list[_Hunk]:
     """The hunks without which the state does not verify, found by dropping one at a time."""
     kept = list(hunks)
     for hunk in hunks[:MOST_DROPS]:
@@ -98,20 +96,19 @@ def _drop_needless(
 
 
 def _hunks(before: list[str], after: list[str]) -> list[_Hunk]:
-    """What differs in meaning, smallest pieces first to last; cosmetic twins are kept old."""
-    old_keys, new_keys = [_key(line) for line in before], [_key(line) for line in after]
+    """What differs in meaning, in small pieces; lines that say nothing are not compared."""
+    old = [(at, key) for at, key in enumerate(map(_key, before)) if key]
+    new = [(at, key) for at, key in enumerate(map(_key, after)) if key]
+    matcher = SequenceMatcher(None, [k for _, k in old], [k for _, k in new], autojunk=False)
     hunks = []
-    matcher = SequenceMatcher(None, old_keys, new_keys, autojunk=False)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        if i2 - i1 == j2 - j1:
-            hunks += [
-                _Hunk(i, i + 1, (after[j],)) for i, j in zip(range(i1, i2), range(j1, j2))
-                if old_keys[i] != new_keys[j]
-            ]
-        else:
-            hunks.append(_Hunk(i1, i2, tuple(after[j1:j2])))
+        lines = [after[at] for at, _ in new[j1:j2]]
+        places = [at for at, _ in old[i1:i2]]
+        if tag != "equal" and len(places) == len(lines):
+            hunks += [_Hunk(at, at + 1, (line,)) for at, line in zip(places, lines, strict=True)]
+        elif tag != "equal":
+            first = old[i1][0] if i1 < len(old) else len(before)
+            hunks.append(_Hunk(first, places[-1] + 1 if places else first, tuple(lines)))
     return hunks
 
 

@@ -15,6 +15,7 @@ class ReferenceTeacher:
 
     name = "reference"
     answer_key = True
+    parameters = None
 
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """The one attempt there is, at index 0."""

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toprope.teacher.prompt import Messages, prompt_key
-from toprope.teacher.protocol import TeacherError
-from toprope.terms import Attempt, Outcome
+from toprope.teacher.prompt import Messages, messages, prompt_key
+from toprope.teacher.protocol import Price, TeacherError
+from toprope.terms import Attempt, Outcome, Task
 
 FORMAT = 1
 
@@ -36,7 +36,20 @@ class Header:
     gguf_sha256: str
     taskset: str
     taskset_hash: str
+    parameters: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a prompt, before anyone judged it."""
+
+    text: str
+    finish: str
+    prompt_tokens: int
+    completion_tokens: int
+    sampling: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +75,24 @@ class Row:
         """The SHA-256 of the prompt: the answer is good for any task that asks the same."""
         return prompt_key(self.messages)
 
-    def attempt(self, teacher: str, price: float = 0.0) -> Attempt:
-        """The row as the attempt of a teacher."""
-        tokens = self.prompt_tokens + self.completion_tokens
+    def fits(self, task: Task) -> bool:
+        """Whether the row is of this task, and the task still reads as it did then."""
+        return self.task_id == task.id and self.messages[-1] == messages(task)[-1]
+
+    @property
+    def answer(self) -> Answer:
+        """The part of the row that does not depend on the task's tests."""
+        return Answer(
+            self.text,
+            self.finish,
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.sampling,
+            self.seconds,
+        )
+
+    def attempt(self, teacher: str, price: Price | None = None) -> Attempt:
+        """The row as the attempt of a teacher, at what it would cost live."""
         return Attempt(
             id=self.id,
             task_id=self.task_id,
@@ -76,7 +104,7 @@ class Row:
             outcome=self.outcome,
             why=self.why,
             action=self.action,
-            cost_usd=tokens * price,
+            cost_usd=(price or Price()).of(self.prompt_tokens, self.completion_tokens),
         )
 
 

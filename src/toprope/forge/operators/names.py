@@ -17,11 +17,13 @@ _METHODS = (
     "|combinations permutations|chain zip|bisect_left bisect_right|numerator denominator"
 )
 _BUILTINS = "min max|any all|sum max|sum len|floor ceil|int float|list tuple|set list|str repr"
-_WRAPPERS = frozenset(
-    "sorted list set tuple int float str abs reversed round dict iter bool frozenset len sum"
-    " max min next as_int mpf bytes".split()
-)
-_EMPTY_METHODS = frozenset("strip lower upper copy lstrip rstrip title capitalize".split())
+_WRAPPERS = frozenset([
+    "sorted", "list", "set", "tuple", "int", "float", "str", "abs", "reversed", "round", "dict",
+    "iter", "bool", "frozenset", "len", "sum", "max", "min", "next", "as_int", "mpf", "bytes",
+])  # fmt: skip
+_EMPTY_METHODS = frozenset([
+    "strip", "lower", "upper", "copy", "lstrip", "rstrip", "title", "capitalize",
+])  # fmt: skip
 
 
 def _pairs(spec: str) -> dict[str, list[str]]:
@@ -112,9 +114,9 @@ def unwrap(shown: Shown) -> Iterator[Edit]:
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name) and node.func.id in _WRAPPERS and len(node.args) == 1:
-            inner = node.args[0]
-            if not isinstance(inner, ast.GeneratorExp | ast.Starred):
-                yield from shown.replace("unwrap", node, shown.source(inner))
-        elif isinstance(node.func, ast.Attribute) and not node.args and not node.keywords:
+            if not isinstance(node.args[0], ast.GeneratorExp | ast.Starred):
+                yield from shown.replace("unwrap", node, shown.source(node.args[0]))
+        elif isinstance(node.func, ast.Attribute) and not (node.args or node.keywords):
+            inner = node.func.value
             if node.func.attr in _EMPTY_METHODS:
-                yield from shown.replace("unwrap", node, shown.source(node.func.value))
+                yield from shown.replace("unwrap", node, shown.source(inner))

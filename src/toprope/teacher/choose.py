@@ -1,0 +1,48 @@
+"""Opens the teacher that settings name."""
+
+from __future__ import annotations
+
+from toprope.grading import Grader
+from toprope.teacher.live import LiveTeacher
+from toprope.teacher.openai import Endpoint
+from toprope.teacher.protocol import Budget, Teacher, TeacherError
+from toprope.teacher.recorded import RecordedTeacher
+from toprope.teacher.reference import ReferenceTeacher
+from toprope.teacher.server import about
+
+KINDS = ("none", "recorded", "reference", "openai")
+
+
+def open_teacher(
+    kind: str,
+    *,
+    recording: str = "default",
+    endpoint: str = "",
+    model: str = "",
+    max_tokens: int = 0,
+    grader: Grader | None = None,
+) -> Teacher | None:
+    """Return the teacher of a kind, or None for "none"; `max_tokens` 0 is no limit.
+
+    Raises:
+        TeacherError: an unknown kind, an unreadable recording, an endpoint that is missing
+            or does not answer.
+    """
+    budget = Budget(tokens=max_tokens or None)
+    if kind == "none":
+        return None
+    if kind == "reference":
+        return ReferenceTeacher()
+    if kind == "recorded":
+        return RecordedTeacher.open(recording, budget=budget)
+    if kind != "openai":
+        raise TeacherError(f"no teacher of kind {kind!r}; there are {', '.join(KINDS)}")
+    if not endpoint:
+        raise TeacherError("the openai teacher needs an endpoint: give its URL")
+    asked = Endpoint(endpoint, model=model or "default")
+    told = about(asked)
+    if not model:
+        asked.model = told.model
+    return LiveTeacher(
+        asked, model or told.model, grader=grader, budget=budget, parameters=told.parameters
+    )

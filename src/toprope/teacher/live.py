@@ -1,0 +1,150 @@
+"""Asks a model behind an endpoint for attempts, and judges each answer in the sandbox.
+
+Keeps what it was given by attempt id, sets a call's worst case aside before it is made,
+and draws each attempt with a seed of its own. It must not know the student.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+from toprope.grading import Grader
+from toprope.teacher.judge import judge
+from toprope.teacher.openai import Endpoint, Sampling
+from toprope.teacher.prompt import STOP, Messages, messages
+from toprope.teacher.protocol import (
+    Budget,
+    BudgetExhausted,
+    Price,
+    Purse,
+    Spend,
+    TeacherError,
+    attempt_id,
+)
+from toprope.teacher.rows import Answer
+from toprope.terms import Attempt, Task
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, seed=0, max_tokens=400, stop=STOP)
+VARIED = Sampling(temperature=0.8, top_p=0.95, seed=0, max_tokens=400, stop=STOP)
+
+
+def sampling_of(task_id: str, index: int) -> Sampling:
+    """The settings of an attempt: the first is greedy, later ones are drawn with own seeds."""
+    if index == 0:
+        return GREEDY
+    digest = hashlib.sha256(f"{task_id}:{index}".encode()).digest()
+    return replace(VARIED, seed=int.from_bytes(digest[:4], "big") >> 1)
+
+
+def ask(endpoint: Endpoint, talk: Messages, sampling: Sampling) -> Answer:
+    """Ask the endpoint and return its answer with the time that it took."""
+    began = time.monotonic()
+    reply = endpoint.chat(talk, sampling)
+    return Answer(
+        text=reply.text,
+        finish=reply.finish,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        sampling=asdict(sampling),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+class LiveTeacher:
+    """A model behind an OpenAI-compatible endpoint."""
+
+    answer_key = False
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        *,
+        grader: Grader | None = None,
+        budget: Budget | None = None,
+        price: Price | None = None,
+        concurrency: int = 4,
+        parameters: int | None = None,
+    ) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.grader = grader
+        self.purse = Purse(budget)
+        self._endpoint = endpoint
+        self._price = price or Price()
+        self._concurrency = concurrency
+        self._given: dict[str, Attempt] = {}
+
+    def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
+        """Attempts `start` to `start + n - 1`; those that were given before cost nothing.
+
+        Raises:
+            BudgetExhausted: not one of them could be afforded.
+            EndpointError: the endpoint cannot be reached or read.
+            TeacherError: there is no grader to verify the attempts with.
+        """
+        if self.grader is None:
+            raise TeacherError("a live teacher's attempts must be verified: give it a grader")
+        wanted = range(start, start + n)
+        missing = [i for i in wanted if attempt_id(task.id, self.name, i) not in self._given]
+        for index, answer in self._ask_all(task, missing).items():
+            attempt = self._judged(task, index, answer, self.grader)
+            self._given[attempt.id] = attempt
+        ids = [attempt_id(task.id, self.name, index) for index in wanted]
+        return [self._given[name] for name in ids if name in self._given]
+
+    def _ask_all(self, task: Task, indices: Sequence[int]) -> dict[int, Answer]:
+        talk = messages(task)
+        affordable: list[tuple[int, Spend]] = []
+        for index in indices:
+            worst = self._worst(talk, sampling_of(task.id, index))
+            try:
+                self.purse.reserve(worst)
+            except BudgetExhausted:
+                if not affordable:
+                    raise
+                break
+            affordable.append((index, worst))
+        with ThreadPoolExecutor(self._concurrency, "teacher") as pool:
+            asked = {
+                index: pool.submit(self._ask_one, task, index, worst) for index, worst in affordable
+            }
+        return {index: future.result() for index, future in asked.items()}
+
+    def _ask_one(self, task: Task, index: int, worst: Spend) -> Answer:
+        actual = Spend(calls=1)
+        try:
+            answer = ask(self._endpoint, messages(task), sampling_of(task.id, index))
+            tokens = answer.prompt_tokens + answer.completion_tokens
+            cost = self._price.of(answer.prompt_tokens, answer.completion_tokens)
+            actual = Spend(1, tokens, cost)
+            return answer
+        finally:
+            self.purse.settle(worst, actual)
+
+    def _worst(self, talk: Messages, sampling: Sampling) -> Spend:
+        """The most a call can cost: no tokenizer makes more tokens than there are bytes."""
+        size = sum(len(turn["content"].encode()) + 16 for turn in talk)
+        cost = self._price.of(size, sampling.max_tokens)
+        return Spend(1, size + sampling.max_tokens, cost)
+
+    def _judged(self, task: Task, index: int, answer: Answer, grader: Grader) -> Attempt:
+        judged = judge(answer.text, task, grader)
+        return Attempt(
+            id=attempt_id(task.id, self.name, index),
+            task_id=task.id,
+            teacher=self.name,
+            prompt=json.dumps(messages(task), ensure_ascii=False),
+            text=answer.text,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            outcome=judged.outcome,
+            why=judged.why,
+            action=judged.action,
+            cost_usd=self._price.of(answer.prompt_tokens, answer.completion_tokens),
+        )

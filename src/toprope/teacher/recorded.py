@@ -1,0 +1,80 @@
+"""The default teacher: a file of attempts that were made and verified earlier.
+
+Tokens and money count as if the teacher had been asked live. A row is used only for the
+task it was recorded on, and only while that task still reads the same.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from toprope.teacher.protocol import Budget, BudgetExhausted, Price, Purse, Spend
+from toprope.teacher.rows import Recording, Row, read_recording
+from toprope.terms import Attempt, Task
+
+DEFAULT = "default"
+SHIPPED = "teacher-qwen2.5-coder-1.5b.jsonl.xz"
+
+
+def recording_path(name_or_path: str | Path) -> Path:
+    """The file of a recording; `default` names the one that is shipped."""
+    if str(name_or_path) == DEFAULT and not Path(name_or_path).exists():
+        return Path(str(resources.files("toprope") / "data" / SHIPPED))
+    return Path(name_or_path)
+
+
+class RecordedTeacher:
+    """Gives what was recorded, in the recorded order, and then nothing more."""
+
+    answer_key = False
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        budget: Budget | None = None,
+        price: Price | None = None,
+    ) -> None:
+        self.header = recording.header
+        self.name = recording.header.teacher
+        self.parameters = recording.header.parameters
+        self.purse = Purse(budget)
+        self._price = price or Price()
+        self._rows: dict[tuple[str, int], Row] = {}
+        for row in recording.rows:
+            self._rows[row.task_id, row.index] = row
+        self._paid: set[str] = set()
+
+    @classmethod
+    def open(cls, name_or_path: str | Path, *, budget: Budget | None = None) -> RecordedTeacher:
+        """The teacher of a recording's file; raises `RecordingError` if it cannot be read."""
+        return cls(read_recording(recording_path(name_or_path)), budget=budget)
+
+    def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
+        """Attempts `start` to `start + n - 1`, as many as were recorded of this task.
+
+        Raises:
+            BudgetExhausted: not one of them could be afforded.
+        """
+        found: list[Attempt] = []
+        for index in range(start, start + n):
+            row = self._rows.get((task.id, index))
+            if row is None or not row.fits(task):
+                break
+            attempt = row.attempt(self.name, self._price)
+            try:
+                self._pay(attempt)
+            except BudgetExhausted:
+                if not found:
+                    raise
+                break
+            found.append(attempt)
+        return found
+
+    def _pay(self, attempt: Attempt) -> None:
+        if attempt.id in self._paid:
+            return
+        tokens = attempt.prompt_tokens + attempt.completion_tokens
+        self.purse.pay(Spend(1, tokens, attempt.cost_usd))
+        self._paid.add(attempt.id)
