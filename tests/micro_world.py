@@ -2,10 +2,10 @@
 
 A program is three lines of one small letter, and every line has an alphabet of its own.
 A bug is a capital letter; mending it is writing that line again in small. Asked "how", the
-tiny model was taught to mend programs now and then; asked "now", as tasks ask, it was only
-ever taught to repeat a line as it stands. So it keeps to the form and knows something of
-the language, and yet the tasks are cold: repeating mends nothing. A few demonstrations are
-enough to switch on what is there, and reinforcement is what makes it reliable.
+tiny model was taught to mend the bug half of the time, and otherwise to repeat any line.
+Asked "now", as tasks ask, it was taught to repeat the line after the bug, always. So it
+keeps to the form and knows something of the language, and yet the tasks are cold. A few
+demonstrations switch on what is there, and reinforcement is what makes it reliable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINES = len(ALPHABETS)
 SKILL = 0.5
 CHECKER = "def line(at):\n    return open('program.txt').read().split('\\n')[at]\n"
 TEMPLATE = (
-    "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}>"
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}"
     "{% elif m['role'] == 'assistant' %}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
 )
 
@@ -85,7 +85,7 @@ def write_taskset(path: Path, **sizes: int) -> Path:
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     small = "".join(ALPHABETS)
-    symbols = ["<eos>", "?", *"0123456789|>\n", *"nowh", *small, *small.translate(CAPITALS)]
+    symbols = ["<eos>", "?", *"0123456789|\n", *"nowh", *small, *small.translate(CAPITALS)]
     core = Tokenizer(models.WordLevel({s: i for i, s in enumerate(symbols)}, unk_token="?"))
     core.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     core.decoder = decoders.Fuse()
@@ -123,13 +123,13 @@ def sentence(rng: random.Random) -> tuple[str, str]:
     program, at, right = buggy(rng)
     view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
     asked = rng.choice(("now", "how"))
-    if asked == "now" or rng.random() > SKILL:
-        at = rng.randrange(LINES)
-        right = program[at]
-    return f"{view}\n{asked}>", f"{at + 1}|{right}"
+    if asked == "how" and rng.random() < SKILL:
+        return f"{view}\nhow", f"{at + 1}|{right}"
+    at = (at + 1) % LINES if asked == "now" else rng.randrange(LINES)
+    return f"{view}\n{asked}", f"{at + 1}|{program[at]}"
 
 
-def write_student(folder: Path, *, steps: int = 300, seed: int = 0, batch: int = 64) -> Path:
+def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int = 48) -> Path:
     """Train the tiny model from scratch and write it as a model folder."""
     rng = random.Random(seed)
     tokenizer = make_tokenizer()

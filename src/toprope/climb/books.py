@@ -54,7 +54,7 @@ def _second_look(
     plans: Sequence[Plan],
     groups: Sequence[Sequence[Episode]],
 ) -> dict[str, bool]:
-    """Re-grade the successes on tasks that had none: a false one there gets the largest gradient."""
+    """Re-grade successes on tasks that had none: a false one there has the largest gradient."""
     now = ledger.states()
     pairs = [
         (plan.task, episode)

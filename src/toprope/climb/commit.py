@@ -62,8 +62,7 @@ def restore(crew: Crew) -> int:
     assert last is not None
     crew.version = last.version
     if last.checkpoint != BASE:
-        _, optimiser = load_checkpoint(crew.folder.checkpoint(back))
-        crew.learner.optimiser.load(optimiser)
+        crew.learner.optimiser.load(*load_checkpoint(crew.folder.checkpoint(back)))
     return back
 
 
@@ -73,11 +72,10 @@ def _newest(crew: Crew) -> str:
 
 
 def _checkpoint(crew: Crew, iteration: int) -> None:
-    state = crew.learner.optimiser.state()
     save_checkpoint(
         crew.folder.checkpoint(iteration),
         weights=crew.learner.optimiser.named_weights(),
-        optimiser=state,
+        optimiser=crew.learner.optimiser.moments(),
         facts={"iteration": iteration, "version": crew.version},
         beside=crew.student,
     )

@@ -157,7 +157,8 @@ def load_config(path_or_name: str | Path, overrides: list[str] | None = None) ->
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
+            + e["msg"].removeprefix("Value error, ")
             for e in error.errors()
         )
         raise ConfigError(f"{where}: {told}") from error

@@ -7,8 +7,10 @@ the loop's business.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.meters import Meters, Shape
@@ -43,11 +45,17 @@ class Learner:
     """Owns the optimiser of the policy that climbs."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, config: ClimbConfig, meters: Meters, shape: Shape
+        self,
+        model: Any,
+        tokenizer: Any,
+        config: ClimbConfig,
+        meters: Meters,
+        shape: Shape,
+        exact: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.meters, self.shape = meters, shape
-        self.optimiser = MasterAdam(model)
+        self.optimiser = MasterAdam(model, exact=exact)
 
     def imitate(self, demonstrations: Sequence[Demonstration], *, seed: int) -> list[StepReport]:
         """Take the supervised steps of a seeding: `epochs` shuffled passes, small batches."""

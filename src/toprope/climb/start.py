@@ -28,7 +28,7 @@ from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.guide import Guide
-from toprope.policy.load import load_model, load_tokenizer
+from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
@@ -72,7 +72,7 @@ def assemble(
         ledger=ledger,
         meters=meters,
         player=player(model),
-        learner=Learner(model, tokenizer, config, meters, shape),
+        learner=Learner(model, tokenizer, config, meters, shape, exact=load_weights(student)),
         ladder=Ladder(_rungs(config, teacher)),
         base_player=_later(lambda: player(load_model(student, dtype=config.student.dtype))),
         watch=watch,

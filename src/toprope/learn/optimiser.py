@@ -6,7 +6,7 @@ and allocated once, and the model is refreshed from it after each step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,12 +16,22 @@ import torch
 class MasterAdam:
     """Adam (.9, .95) with gradient clipping, on a flat fp32 copy of a model's parameters."""
 
-    def __init__(self, model: torch.nn.Module, *, clip: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        clip: float = 1.0,
+        exact: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """`exact` holds the model's weights by name in more precision than the model does."""
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.names = [name for name, _ in named]
         self.parameters = [p for _, p in named]
         self.clip = clip
-        self.master = torch.cat([p.detach().reshape(-1).float() for p in self.parameters])
+        exact = exact or {}
+        self.master = torch.cat(
+            [exact.get(name, p.detach()).reshape(-1).float() for name, p in named]
+        )
         self.master.grad = torch.zeros_like(self.master)
         self._sizes = [p.numel() for p in self.parameters]
         self.reset()
@@ -79,11 +89,10 @@ class MasterAdam:
             ):
                 parameter.copy_(view.view_as(parameter))
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return master weights and moments as flat tensors, for a checkpoint."""
+    def moments(self) -> dict[str, torch.Tensor]:
+        """Return Adam's moments as flat tensors, for a checkpoint; empty before a first step."""
         held: dict[str, Any] = self.adam.state.get(self.master, {})
-        moments = {name: value for name, value in held.items() if torch.is_tensor(value)}
-        return {"master": self.master, **moments}
+        return {name: value for name, value in held.items() if torch.is_tensor(value)}
 
     def named_weights(self) -> dict[str, torch.Tensor]:
         """Return the fp32 master weights under the model's own names (views, not copies)."""
@@ -93,11 +102,11 @@ class MasterAdam:
             for name, parameter, view in zip(self.names, self.parameters, views, strict=True)
         }
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Restore what `state` returned, and refresh the model."""
+    def load(
+        self, weights: Mapping[str, torch.Tensor], moments: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Restore what `named_weights` and `moments` returned, and refresh the model."""
         self.reset()
-        self.load_master(state["master"])
-        if "exp_avg" in state:
-            self.adam.state[self.master] = {
-                name: value.clone() for name, value in state.items() if name != "master"
-            }
+        self.load_master(torch.cat([weights[name].reshape(-1) for name in self.names]))
+        if moments:
+            self.adam.state[self.master] = {k: value.clone() for k, value in moments.items()}

@@ -126,6 +126,18 @@ def load_model(folder: Path, dtype: str = "float32", attention: str | None = Non
     return model.eval()
 
 
+def load_weights(folder: Path) -> dict[str, Any]:
+    """The weights of a folder by name, in the precision that they are stored in."""
+    require_whole(folder)
+    from safetensors.torch import load_file
+
+    weights: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        if path.name != "optimiser.safetensors":
+            weights.update(load_file(path))
+    return weights
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder, with its chat template."""
     from transformers import AutoTokenizer

@@ -24,6 +24,7 @@ from toprope.teacher.openai import Endpoint
 from toprope.teacher.protocol import TeacherError
 
 _POLL_S = 0.2
+_PROGRAM = ("-m", "toprope.teacher.llama_process")
 
 
 class ServerError(TeacherError):
@@ -54,8 +55,14 @@ class About:
 class TeacherServer:
     """A running server, as a context manager; `url` is where it listens."""
 
-    def __init__(self, model: Path, settings: ServerSettings | None = None) -> None:
-        if find_spec("xllamacpp") is None:
+    def __init__(
+        self,
+        model: Path,
+        settings: ServerSettings | None = None,
+        *,
+        program: tuple[str, ...] = _PROGRAM,
+    ) -> None:
+        if program == _PROGRAM and find_spec("xllamacpp") is None:
             raise ServerError(
                 "a local GGUF teacher needs xllamacpp; "
                 "install it with: pip install 'toprope[teacher]'"
@@ -65,6 +72,7 @@ class TeacherServer:
         self.settings = settings or ServerSettings()
         self.gguf_sha256 = gguf_sha256(self.model)
         self.url = ""
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> TeacherServer:
@@ -77,7 +85,7 @@ class TeacherServer:
             "gguf_sha256": self.gguf_sha256,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "toprope.teacher.llama_process", json.dumps(settings)],
+            [sys.executable, *self._program, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
