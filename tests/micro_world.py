@@ -18,6 +18,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from toprope.climb.config import ClimbConfig, load_config
 from toprope.tasks import save_taskset
 from toprope.terms import Call, Focus, Source, Split, Task, Tier
 
@@ -63,10 +64,14 @@ def make_task(rng: random.Random, number: int, split: Split, tier: Tier | None) 
     )
 
 
-def make_tasks(*, train: int = 48, dev: int = 8, heldout: int = 32, seed: int = 1) -> list[Task]:
+def make_tasks(*, train: int = 80, dev: int = 4, heldout: int = 24, seed: int = 1) -> list[Task]:
     """Return distinct tasks; no program of one split occurs in another."""
     rng = random.Random(seed)
-    splits = [(Split.TRAIN, train, None), (Split.DEV, dev, None), (Split.HELDOUT, heldout, Tier.MID)]
+    splits = [
+        (Split.TRAIN, train, None),
+        (Split.DEV, dev, None),
+        (Split.HELDOUT, heldout, Tier.MID),
+    ]
     seen: set[str] = set()
     tasks: list[Task] = []
     for split, count, tier in splits:
@@ -155,3 +160,36 @@ def _loss(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Ten
     labels[:, :-4] = -100
     loss: torch.Tensor = model(input_ids=ids, labels=labels).loss
     return loss
+
+
+def settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
+    """Return the settings of a micro climb, deterministic: one thread, and no clock."""
+    return load_config(
+        "default",
+        [
+            f'taskset="{taskset}"',
+            f'student.model="{student}"',
+            'student.dtype="float32"',
+            "student.max_tokens=6",
+            'teacher.kind="reference"',
+            "cold_start.tasks=32",
+            "cold_start.granted_tasks=4",
+            "cold_start.granted_draws=2",
+            "seeding.demonstrations=16",
+            "seeding.batch=4",
+            "seeding.learning_rate=1.2e-3",
+            "seeding.pilot_tasks=32",
+            "climbing.tasks=8",
+            "climbing.explore=0.5",
+            "climbing.learning_rate=5e-4",
+            "climbing.pilots_per_step=8",
+            "evaluation.dev_every=10",
+            "evaluation.before_draws=8",
+            "evaluation.seeded_draws=8",
+            "limits.minutes=0",
+            "limits.steps=20",
+            "limits.checkpoint_every=4",
+            "limits.threads=1",
+            *overrides,
+        ],
+    )

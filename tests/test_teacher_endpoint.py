@@ -16,13 +16,16 @@ def client(url: str, waits: list[float], **settings: float) -> Endpoint:
 
 def test_settings_reach_the_server_and_counts_come_back() -> None:
     with chat_server(lambda body: "hi") as server:
-        reply = client(server.url + "/v1", []).chat(ASK, Sampling(0.8, 0.9, 7, 50, ("\n",)))
+        reply = client(server.url + "/v1", []).chat(
+            ASK, Sampling(0.8, 0.9, 7, 50, ("\n",), {"min_p": 0.1})
+        )
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("hi", 30, 12)
     body = server.asked[0]
     assert (body["temperature"], body["top_p"], body["seed"], body["max_tokens"]) == (
         0.8, 0.9, 7, 50,
     )  # fmt: skip
-    assert body["stop"] == ["\n"]
+    assert (body["stop"], body["min_p"]) == (["\n"], 0.1)
+    assert "extra" not in body
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "503", "cut", "shape", "text"])

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from grading_tasks import BAD, GOOD
-from toprope.teacher.prompt import NoAnswer, extract, messages, prompt_key
+from toprope.teacher.prompt import NoAnswer, extract, messages, question_key
 from toprope.terms import Call, Focus, Source, Split, Task
 
 BEFORE = "import math\n\n\n"
@@ -76,9 +76,14 @@ def test_decorators_stay_the_tasks_own() -> None:
     assert changed["stats.py"] == BEFORE + "@staticmethod\n" + GOOD + AFTER
 
 
-def test_the_key_of_a_prompt_changes_with_what_is_asked_and_with_nothing_else() -> None:
+def test_the_key_of_a_question_changes_with_what_is_asked_and_with_nothing_else() -> None:
     task = task_of()
     same = dataclasses.replace(task, id="renamed", calls=())
     other = dataclasses.replace(task, statement="median([1]) returns 2, expected 1")
-    assert prompt_key(messages(task)) == prompt_key(messages(same))
-    assert prompt_key(messages(task)) != prompt_key(messages(other))
+    assert question_key(messages(task)) == question_key(messages(same))
+    assert question_key(messages(task)) != question_key(messages(other))
+
+
+def test_what_precedes_the_question_does_not_change_its_key() -> None:
+    talk = messages(task_of())
+    assert question_key(talk) == question_key([{"role": "system", "content": "other"}, talk[-1]])

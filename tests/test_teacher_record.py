@@ -13,6 +13,7 @@ import pytest
 from grading_tasks import BAD, GOOD, median_task
 from teacher_parts import chat_server, fenced
 from toprope.grading import Grader
+from toprope.harness.lines import express
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.teacher import Budget, BudgetExhausted, Price, TeacherError, open_teacher
 from toprope.teacher.answers import AnswerBank
@@ -64,7 +65,7 @@ def run(
     try:
         endpoint = Endpoint(url, tries=1) if url else None
         grader = Grader(sandbox)
-        work = Work("tutor", tasks, 2, True, bank or AnswerBank(), grader, endpoint, 2)
+        work = Work("tutor", tasks, 2, True, bank or AnswerBank(), grader, express, endpoint, 2)
         return record(work, recorder)
     finally:
         recorder.close()
@@ -198,7 +199,11 @@ def test_a_live_budget_is_never_overdrawn_and_answers_are_kept(
 ) -> None:
     with chat_server(tutor) as server:
         teacher = LiveTeacher(
-            Endpoint(server.url), "tutor", grader=Grader(sandbox), budget=Budget(calls=3)
+            Endpoint(server.url),
+            "tutor",
+            grader=Grader(sandbox),
+            express=express,
+            budget=Budget(calls=3),
         )
         got = teacher.attempts(tasks[1], 2)
         assert [attempt.outcome for attempt in got] == [Outcome.FAILED, Outcome.PASSED]
@@ -215,7 +220,7 @@ def test_verify_agrees_with_what_was_recorded_and_catches_what_was_changed(
     recording = read_recording(recorded)
     grader = Grader(sandbox)
     with chat_server(tutor) as server:
-        checked = verify(recording, tasks, grader, sample=0, endpoint=Endpoint(server.url))
+        checked = verify(recording, tasks, grader, express, sample=0, endpoint=Endpoint(server.url))
     assert (checked.rows, checked.differ, checked.absent) == (5, [], 0)
     assert (checked.asked, checked.same_text, checked.same_outcome) == (5, 5, 5)
     assert sorted(body["seed"] for body in server.asked) == sorted(
@@ -223,12 +228,12 @@ def test_verify_agrees_with_what_was_recorded_and_catches_what_was_changed(
     )
     lie = dataclasses.replace(recording.rows[1], outcome=Outcome.PASSED, action="1|pass")
     forged = dataclasses.replace(recording, rows=(lie,))
-    assert len(verify(forged, tasks, grader, sample=0).differ) == 1
-    assert verify(recording, tasks[:1], grader, sample=0).absent == 4
+    assert len(verify(forged, tasks, grader, express, sample=0).differ) == 1
+    assert verify(recording, tasks[:1], grader, express, sample=0).absent == 4
 
 
 def test_the_reference_is_an_answer_key_and_gives_one_attempt(tasks: list[Task]) -> None:
-    teacher = ReferenceTeacher()
+    teacher = ReferenceTeacher(express)
     attempts = teacher.attempts(tasks[0], 4)
     assert teacher.answer_key
     assert [a.action for a in attempts] == ["7|    return (ordered[half - 1] + ordered[half]) / 2"]

@@ -23,9 +23,14 @@ def command(
         str | None, typer.Option(help="none, recorded, reference or openai.")
     ] = None,
     unsafe_local: Annotated[
-        bool, typer.Option(help="Run model-written code without isolation. Marks the report.")
+        bool,
+        typer.Option(
+            "--unsafe-local", help="Run model-written code without isolation. Marks the report."
+        ),
     ] = False,
-    check: Annotated[bool, typer.Option(help="Check the settings and stop.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print the settings, resolved, and stop.")
+    ] = False,
 ) -> None:
     """Measure what the student cannot do, seed it from the teacher, and climb.
 
@@ -43,11 +48,13 @@ def command(
     folder = run or Path("runs") / Path(recipe).stem
     from toprope.cli.view import ClimbView
     from toprope.climb.run import climb
-    from toprope.report import closing_words, write_report
+    from toprope.report.page import write_report
+    from toprope.report.words import as_text, closing, unsafe
 
     with ClimbView(folder) as view:
         summary = climb(config, folder, watch=view.show, unsafe_local=unsafe_local)
     page = write_report(folder)
-    for sentence in closing_words(summary):
-        typer.echo(sentence)
+    typer.echo(f"\n{as_text(closing(summary))}")
+    if (why := unsafe(summary)) is not None:
+        typer.secho(f"\nunsafe: {why}", fg=typer.colors.RED, err=True)
     typer.echo(f"\nreport: {page}\nsummary: {folder / 'summary.json'}")

@@ -32,7 +32,7 @@ VERBS = {
     "models": "List, fetch and verify models.",
     "report": "Write a run's report page.",
     "show": "Tell the story of a task or an episode.",
-    "tasks": "Make, check and list tasksets.",
+    "tasks": "Check and list tasksets.",
     "teacher": "Serve, record and verify a teacher.",
 }
 

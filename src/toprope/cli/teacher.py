@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from toprope.grading import Grader
+from toprope.harness.lines import express
 from toprope.sandbox import open_sandbox
 from toprope.tasks import Taskset, load_taskset
 from toprope.teacher.answers import AnswerBank
@@ -59,6 +61,9 @@ def record_attempts(
     raw: Annotated[
         list[Path] | None, typer.Option(help="Take raw answers from this file first.")
     ] = None,
+    extra: Annotated[
+        str, typer.Option(help="More sampler settings, as JSON, for servers that know them.")
+    ] = "{}",
     concurrency: Annotated[int, typer.Option(help="Questions in flight.")] = 4,
     server: Annotated[str, typer.Option(help="The server's build, where it does not tell.")] = "",
     gguf: Annotated[
@@ -66,6 +71,12 @@ def record_attempts(
     ] = None,
     name: Annotated[str, typer.Option(help="The teacher's name; default: the model's.")] = "",
     licence: Annotated[str, typer.Option(help="The licence of the model.")] = "Apache-2.0",
+    parameters: Annotated[
+        int, typer.Option(help="The size of the model, where the server does not tell.")
+    ] = 0,
+    settings: Annotated[
+        str, typer.Option(help="What held for all attempts, as JSON, for the recording's header.")
+    ] = "{}",
     pack: Annotated[
         Path | None, typer.Option(help="Also write the whole recording here (.jsonl.xz).")
     ] = None,
@@ -82,8 +93,8 @@ def record_attempts(
         gguf_sha256=told.gguf_sha256,
         taskset=loaded.name,
         taskset_hash=loaded.hash,
-        parameters=told.parameters,
-        settings={"system": SYSTEM, "first": "greedy", "later": "temperature 0.8, top_p 0.95"},
+        parameters=parameters or told.parameters,
+        settings={"system": SYSTEM, **_settings(settings, "--settings")},
     )
     chosen = loaded.split(Split.TRAIN)[: tasks or None]
     bank = AnswerBank()
@@ -100,8 +111,10 @@ def record_attempts(
             stop_at_first=stop_at_first,
             bank=bank,
             grader=Grader(sandbox),
+            express=express,
             endpoint=asked,
             concurrency=concurrency,
+            extra=_settings(extra, "--extra"),
         )
         with _console.status("recording") as status:
             counts = record(work, recorder, lambda progress: status.update(_sentence(progress)))
@@ -129,6 +142,7 @@ def verify_recording(
             loaded,
             load_taskset(taskset).tasks,
             Grader(sandbox),
+            express,
             sample=sample,
             seed=seed,
             endpoint=Endpoint(endpoint, model=loaded.header.model) if endpoint else None,
@@ -170,6 +184,16 @@ def _about(endpoint: Endpoint | None, server: str, gguf: Path | None) -> About:
     if not found.model:
         raise TeacherError("nothing says whose attempts these are: give --endpoint or --gguf")
     return found
+
+
+def _settings(text: str, option: str) -> dict[str, object]:
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError as fault:
+        raise typer.BadParameter(f"not JSON ({fault.msg})", param_hint=option) from None
+    if not isinstance(settings, dict):
+        raise typer.BadParameter("give a JSON object", param_hint=option)
+    return settings
 
 
 def _of_tasks(recording: Recording, header: Header, taskset: Taskset) -> Recording:

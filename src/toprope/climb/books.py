@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from toprope.climb.play import Plan, Player
@@ -23,9 +24,14 @@ def record(
     *,
     iteration: int,
     policy: str = STUDENT,
-) -> None:
-    """Write the evidence of played plans; rare successes are graded a second time first."""
+) -> list[list[Episode]]:
+    """Write the evidence of played plans; rare successes are graded a second time first.
+
+    Returns the groups as they count: a success that the second grading refuted has failed,
+    and one that could not be graded again is lost to infrastructure.
+    """
     second = _second_look(ledger, player, plans, groups) if policy == STUDENT else {}
+    counted = [[_as_counted(episode, second) for episode in group] for group in groups]
     ledger.record_evidence(
         Evidence(
             episode_id=episode.id,
@@ -37,15 +43,16 @@ def record(
             mode=episode.mode,
             rung=episode.rung,
             draw=plan.first + at,
-            outcome=episode.verdict.outcome,
+            outcome=Outcome.PASSED if second.get(episode.id) is False else episode.verdict.outcome,
             reward=episode.verdict.reward,
             reverified=second.get(episode.id),
             prompt_tokens=len(episode.prompt_ids),
             sampled_tokens=len(episode.sampled_ids),
         )
-        for plan, group in zip(plans, groups, strict=True)
+        for plan, group in zip(plans, counted, strict=True)
         for at, episode in enumerate(group)
     )
+    return counted
 
 
 def _second_look(
@@ -53,8 +60,11 @@ def _second_look(
     player: Player,
     plans: Sequence[Plan],
     groups: Sequence[Sequence[Episode]],
-) -> dict[str, bool]:
-    """Re-grade successes on tasks that had none: a false one there has the largest gradient."""
+) -> dict[str, bool | None]:
+    """Re-grade successes on tasks that had none: a false one there has the largest gradient.
+
+    Returns per episode whether it passed again, or None where we failed to find out.
+    """
     now = ledger.states()
     pairs = [
         (plan.task, episode)
@@ -67,6 +77,15 @@ def _second_look(
     ]
     held = player.regrade(pairs)
     return {episode.id: ok for (_, episode), ok in zip(pairs, held, strict=True)}
+
+
+def _as_counted(episode: Episode, second: Mapping[str, bool | None]) -> Episode:
+    """Return the episode with the verdict that both gradings together give it."""
+    if second.get(episode.id, True):
+        return episode
+    outcome = Outcome.INFRA if second[episode.id] is None else Outcome.FAILED
+    why = f"passed, but not when graded again ({outcome})"
+    return replace(episode, verdict=replace(episode.verdict, outcome=outcome, reward=0.0, why=why))
 
 
 def moves_after(ledger: Ledger, purpose: str, task_ids: Sequence[str]) -> list[Transition | None]:

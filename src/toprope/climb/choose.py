@@ -43,10 +43,11 @@ def heldout_panel(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
     if not count or count >= len(held):
         return held
     order = random.Random(f"{seed}:heldout")
+    tiers = [tier for tier in Tier if any(t.tier is tier for t in held)]
     panel: list[Task] = []
-    for at, tier in enumerate(Tier):
+    for at, tier in enumerate(tiers):
         mine = [t for t in held if t.tier is tier]
-        share = (count - len(panel)) // (len(Tier) - at)
+        share = (count - len(panel)) // (len(tiers) - at)
         panel += spread(order.sample(mine, len(mine)))[:share]
     return panel
 

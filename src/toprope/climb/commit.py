@@ -1,7 +1,7 @@
 """The end of an iteration and the beginning of a sitting: commit, and restore from it.
 
-Order matters: episodes, then the checkpoint's rename, then the ledger's commit, then the
-metrics row. Whatever a kill leaves beyond the commit is dropped or written again.
+Order matters: episodes, the checkpoint's rename, the metrics row, then the ledger's commit,
+which alone decides. Whatever a kill leaves beyond the commit is dropped and written again.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def commit(
     rows, seconds = crew.meters.drain()
     crew.ledger.record_meters(rows)
     crew.ledger.record_seconds(iteration, seconds)
+    status = _status(crew, iteration, groups, report, dev, seconds)
+    crew.folder.add_metrics(_metrics(crew, status, report, seconds))
     crew.ledger.commit(iteration, crew.version, name)
     if due:
         _prune(crew, iteration)
-    status = _status(crew, iteration, groups, report, dev, seconds)
-    crew.folder.add_metrics(_metrics(crew, status, report, seconds))
     return status
 
 
@@ -56,13 +56,13 @@ def restore(crew: Crew) -> int:
         crew.folder.forget_after(-1)
         return -1
     back = 0 if last.checkpoint == BASE else int(last.checkpoint.removeprefix("step-"))
+    if last.checkpoint != BASE:  # first, so that a damaged one changes nothing else
+        crew.learner.optimiser.load(*load_checkpoint(crew.folder.checkpoint(back)))
     crew.ledger.rollback_after(back)
     crew.folder.forget_after(back)
     last = crew.ledger.last_commit()
     assert last is not None
     crew.version = last.version
-    if last.checkpoint != BASE:
-        crew.learner.optimiser.load(*load_checkpoint(crew.folder.checkpoint(back)))
     return back
 
 
@@ -83,9 +83,7 @@ def _checkpoint(crew: Crew, iteration: int) -> None:
 
 def _prune(crew: Crew, iteration: int) -> None:
     """Keep the newest two checkpoints and the one with the best dev pass rate."""
-    written = sorted(
-        int(f.name.removeprefix("step-")) for f in crew.folder.checkpoints.glob("step-*")
-    )
+    written = crew.folder.written_checkpoints()
     best = crew.ledger.db.execute(
         "SELECT iteration FROM notes WHERE key = 'dev_rate' ORDER BY value + 0 DESC, iteration"
     ).fetchall()

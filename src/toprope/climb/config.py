@@ -120,8 +120,29 @@ class ClimbConfig(_Section):
     evaluation: Evaluation = Evaluation()
     limits: Limits = Limits()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nobody_demonstrates(cls, values: Any) -> Any:
+        """Without a teacher there are no demonstrations, unless someone asks for both."""
+        sections = values if isinstance(values, dict) else {}
+        teacher, seeding = sections.get("teacher"), sections.get("seeding", {})
+        plain = isinstance(teacher, dict) and isinstance(seeding, dict)
+        if plain and teacher.get("kind") == "none":
+            return {**sections, "seeding": {"demonstrations": 0, **seeding}}
+        return values
+
     @model_validator(mode="after")
     def _no_contradictions(self) -> ClimbConfig:
+        if self.teacher.kind == "none" and self.seeding.demonstrations:
+            raise ValueError(
+                "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
+            )
+        pilots = self.seeding.pilot_tasks + self.climbing.pilots_per_step
+        if self.seeding.demonstrations and not pilots:
+            raise ValueError(
+                "seeding.demonstrations are given to piloted tasks only: raise "
+                "seeding.pilot_tasks or climbing.pilots_per_step above 0"
+            )
         if self.teacher.kind == "openai" and not self.teacher.endpoint:
             raise ValueError("teacher.kind is 'openai' but teacher.endpoint is empty: name its URL")
         if self.teacher.endpoint and self.teacher.kind != "openai":

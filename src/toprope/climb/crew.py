@@ -18,7 +18,7 @@ from toprope.climb.status import Watch
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
-from toprope.ledger.rows import COLD, PILOT, TRAINING_SIDE
+from toprope.ledger.rows import PILOT, TRAINING_SIDE
 from toprope.ledger.store import Ledger
 from toprope.tasks import Taskset
 from toprope.terms import Episode, Mode, Split, State, Task
@@ -86,8 +86,8 @@ class Crew:
             Cold(
                 task=task,
                 never_seeded=rows[task.id].never_seeded,
-                pilots=len(looks.get(task.id, [])) - 1,
-                last_look=max(looks.get(task.id, [0])),
+                pilots=len(looks[task.id]) - 1,
+                last_look=looks[task.id][-1],
                 helped_by=tuple(uses.get(task.id, [])),
             )
             for task in self.train
@@ -95,14 +95,18 @@ class Crew:
         ]
 
     def _looks(self) -> dict[str, list[int]]:
-        """Return per task the iterations of its cold test and its pilots."""
-        looks: dict[str, list[int]] = {}
+        """Return per task the iteration in which it was last found cold, and its pilots since."""
+        looks = {
+            c.task_id: [c.iteration]
+            for c in self.ledger.transitions()
+            if c.after is State.COLD and c.before is not State.PARKED
+        }
         for task_id, iteration in self.ledger.db.execute(
-            "SELECT DISTINCT task_id, iteration FROM evidence "
-            "WHERE purpose IN (?, ?) ORDER BY iteration",
-            [COLD, PILOT],
+            "SELECT DISTINCT task_id, iteration FROM evidence WHERE purpose = ? ORDER BY iteration",
+            [PILOT],
         ):
-            looks.setdefault(task_id, []).append(iteration)
+            if iteration > looks.get(task_id, [iteration])[0]:
+                looks[task_id].append(iteration)
         return looks
 
     def last_drawn(self) -> dict[str, int]:

@@ -43,7 +43,8 @@ def quiet_reason(crew: Crew) -> str:
     if not now[State.COLD]:
         return "parked"
     used = crew.ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]
-    return "budget" if used >= crew.config.seeding.demonstrations else "exhausted"
+    wanted = crew.config.seeding.demonstrations
+    return "budget" if wanted and used >= wanted else "exhausted"
 
 
 def look_again(crew: Crew, iteration: int) -> None:

@@ -85,7 +85,7 @@ class Learner:
                     learning_rate=rate,
                     most_tokens=self.config.student.most_train_tokens,
                 )
-                self._count("seed", report, len(batch))
+                self._count("seed", report)
                 reports.append(report)
         return reports
 
@@ -108,16 +108,15 @@ class Learner:
                 token_limit=self.config.student.max_tokens,
                 most_tokens=self.config.student.most_train_tokens,
             )
-        self._count("train", report, sum(len(row.completions) for row in rows))
+        self._count("train", report)
         return report
 
-    def _count(self, phase: str, report: StepReport, episodes: int) -> None:
-        context = report.processed_tokens / max(1, episodes) / 2
+    def _count(self, phase: str, report: StepReport) -> None:
         self.meters.count(
             phase,
             processed_tokens=report.processed_tokens,
             trained_tokens=report.own_tokens,
-            flops=3 * self.shape.forward(report.processed_tokens, context, report.own_tokens),
+            flops=self.shape.training(report.positions, report.pairs, report.own_tokens),
         )
 
 

@@ -14,7 +14,6 @@ from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
 from toprope.climb.status import Status
-from toprope.grading import prove
 from toprope.learn.step import StepReport
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, REVIEW, TRAIN
 from toprope.ledger.states import after_proof
@@ -37,8 +36,15 @@ class Climb:
 
     def run(self) -> str:
         """Climb until there is no time, no step or nothing left to do; return why it ended."""
-        if self.crew.ledger.facts().get("finished"):
-            return str(self.crew.ledger.facts()["stop_reason"])
+        ended = self.crew.ledger.last_note("end")
+        if ended is None:
+            ended = {"reason": self.climb()}
+        reason = str(ended["reason"])
+        self.crew.ledger.record_facts({"status": "finished", "stop_reason": reason})
+        return reason
+
+    def climb(self) -> str:
+        """Do what is left to do; return why it ended."""
         if self.last < 0:
             self.cold_start()
         reason = self.why_stop()
@@ -75,8 +81,7 @@ class Climb:
             raise NothingToClimb(
                 f"taskset {crew.taskset.name} has no training tasks: give one that has"
             )
-        with crew.meters.phase("grade"):
-            proofs = [(t, prove(t, crew.player.grader.sandbox, times=1)) for t in self.tested()]
+        proofs = measure.prove_all(crew, self.tested())
         crew.ledger.record_transitions(
             0,
             [
@@ -89,7 +94,7 @@ class Climb:
                 for task, proof in proofs
             ],
         )
-        if not any(proof.ok for _, proof in proofs):
+        if proofs and not any(proof.ok for _, proof in proofs):
             raise NothingToClimb(
                 f"every task that was tested is broken (first: {proofs[0][1].why}); "
                 "`toprope tasks check` names them all"
@@ -104,8 +109,8 @@ class Climb:
         if not seeded:
             plans = self.choose(iteration)
             self.tell(iteration, f"sampling {sum(p.draws for p in plans)} episodes")
-            groups = crew.play(plans, iteration)
-            books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+            drawn = crew.play(plans, iteration)
+            groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
             moves = books.moves_after(crew.ledger, TRAIN, [plan.task.id for plan in plans])
             crew.ledger.record_transitions(iteration, moves)
             self.tell(iteration, "learning")
@@ -169,8 +174,8 @@ class Climb:
         self.tell(iteration, "the frozen base, given the same draws")
         measure.frozen_base(crew, iteration)
         graduation.judge(crew, iteration)
+        crew.ledger.note(iteration, "end", {"reason": reason})
         self.close(iteration, keep=True)
-        crew.ledger.record_facts({"finished": True, "stop_reason": reason, "status": "finished"})
 
     def close(
         self,

@@ -1,4 +1,4 @@
-"""The measurements around the climbing: cold test, protocol granted, held-out, frozen base.
+"""The measurements around the climbing: proofs, cold test, protocol granted, held-out, base.
 
 Each draws at one frozen policy version and writes evidence; none changes the policy.
 """
@@ -10,8 +10,18 @@ from collections.abc import Sequence
 from toprope.climb import books, choose
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
+from toprope.grading import Proof, prove_many
 from toprope.ledger.rows import BASE, COLD, FROZEN_BASE, GRANTED, PILOT, dev_purpose
-from toprope.terms import Episode, Mode, State, Task
+from toprope.terms import Episode, Mode, Outcome, State, Task
+
+
+def prove_all(crew: Crew, tasks: Sequence[Task]) -> list[tuple[Task, Proof]]:
+    """Return the tasks with their proofs, without those whose proof our own faults prevented."""
+    grader = crew.player.grader
+    with crew.meters.phase("grade"):
+        proofs = prove_many(tasks, grader.sandbox, times=1, retries=grader.retries)
+    pairs = zip(tasks, proofs, strict=True)
+    return [(task, proof) for task, proof in pairs if isinstance(proof, Proof)]
 
 
 def evaluate(crew: Crew, iteration: int, purpose: str, tasks: Sequence[Task], draws: int) -> None:
@@ -27,7 +37,8 @@ def evaluate_dev(crew: Crew, iteration: int) -> float:
     plans = [Plan(t, dev_purpose(iteration), settings.dev_draws) for t in crew.dev]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
-    rewards = [e.verdict.reward for group in groups for e in group]
+    judged = [e for group in groups for e in group if e.verdict.outcome is not Outcome.INFRA]
+    rewards = [e.verdict.reward for e in judged]
     return sum(rewards) / max(1, len(rewards))
 
 
@@ -38,8 +49,8 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     tested = [t for t in crew.train[: settings.tasks] if before[t.id] is State.UNSEEN]
     crew.ledger.mark_tested(task.id for task in tested)
     plans = [Plan(task, COLD, settings.draws) for task in tested]
-    groups = crew.play(plans, iteration)
-    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    drawn = crew.play(plans, iteration)
+    groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
     moves = books.moves_after(crew.ledger, COLD, [task.id for task in tested])
     crew.ledger.record_transitions(iteration, moves)
     now = crew.ledger.states()
@@ -63,8 +74,8 @@ def protocol_granted(crew: Crew, iteration: int) -> None:
 def pilot(crew: Crew, iteration: int, tasks: Sequence[Task], draws: int) -> None:
     """Draw cold tasks again at this version; one success in too few draws gets a second chunk."""
     plans = [Plan(task, PILOT, draws) for task in tasks]
-    groups = crew.play(plans, iteration)
-    books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    drawn = crew.play(plans, iteration)
+    groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
     close = [
         Plan(plan.task, PILOT, draws, first=draws)
         for plan, group in zip(plans, groups, strict=True)

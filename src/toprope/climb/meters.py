@@ -1,7 +1,8 @@
 """Counts what a climb uses, per phase: tokens, FLOPs, seconds and episodes.
 
-FLOPs: 2 per parameter and token in a forward pass, 6 in training, the attention term
-added, the vocabulary head only where logits are computed.
+FLOPs: 2 per parameter and position in a forward pass, 6 in training, the attention term
+added, the vocabulary head only where logits are computed. What is computed counts: padding
+and finished rows too, which the token counts leave out.
 """
 
 from __future__ import annotations
@@ -37,10 +38,18 @@ class Shape:
         heads = config.num_attention_heads
         return cls(body, head, config.num_hidden_layers, width * heads)
 
-    def forward(self, tokens: int, context: float, logits: int) -> float:
-        """Return the FLOPs of a forward pass over `tokens`, each attending to `context` others."""
-        attention = 4 * self.layers * self.width * context
-        return tokens * (2 * self.body + attention) + 2 * self.head * logits
+    def forward(self, positions: float, pairs: float, logits: float) -> float:
+        """Return the FLOPs of a forward pass.
+
+        `positions` are the tokens computed, padding included; `pairs` the query-key pairs of
+        one layer and head; `logits` the positions that got a row of the vocabulary head.
+        """
+        attention = 4 * self.layers * self.width * pairs
+        return 2 * self.body * positions + attention + 2 * self.head * logits
+
+    def training(self, positions: float, pairs: float, logits: float) -> float:
+        """Return the FLOPs of forward and backward; the head's logits are computed twice."""
+        return 3 * self.forward(positions, pairs, logits) + 2 * self.head * logits
 
 
 @dataclass

@@ -7,16 +7,17 @@ graded again. Knows nothing of states or of learning.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toprope.climb.actions import read_action
+from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
 from toprope.harness import lines
 from toprope.harness.encode import prompt_ids
-from toprope.ledger.store import Ledger
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import Ask, TorchSampler, Work
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
 
@@ -44,7 +45,7 @@ class Player:
     tokenizer: Any
     sampler: TorchSampler
     grader: Grader
-    ledger: Ledger
+    ledger: Journal
     meters: Meters
     shape: Shape
 
@@ -101,31 +102,25 @@ class Player:
     def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
         prompt = sum(len(ask.prompt_ids) for ask in asks)
         sampled = sum(len(completion.ids) for completion in completions)
-        fed = sum(len(completion.ids) - 1 for completion in completions)
-        context = prompt / max(1, len(asks))
-        flops = self.shape.forward(prompt, context / 2, len(asks))
-        flops += self.shape.forward(fed, context, fed)
+        work, self.sampler.work = self.sampler.work, Work()
         self.meters.count(
             phase,
-            processed_tokens=prompt + fed,
+            processed_tokens=prompt + sampled - len(completions),  # the last is never fed back
             sampled_tokens=sampled,
             episodes=len(completions),
-            flops=flops,
+            flops=self.shape.forward(work.positions, work.pairs, work.logits),
         )
 
     def _grade(self, pairs: list[tuple[Task, Completion]]) -> list[Verdict]:
         """Return a verdict per completion; only well-formed, unjournalled ones are run."""
         verdicts: dict[str, Verdict] = {}
-        wanted = []
+        wanted: list[tuple[str, Task, Mapping[str, str]]] = []
         for task, completion in pairs:
-            try:
-                if completion.stop != "stop":
-                    raise lines.MalformedAction(f"the answer ended by {completion.stop}")
-                changes = lines.parse(self._text(completion), task)
-                wanted.append((self._key(completion), task, changes))
-            except lines.MalformedAction as error:
-                verdict = Verdict(Outcome.MALFORMED, 0.0, str(error))
-                verdicts[self._key(completion)] = verdict
+            read = read_action(task, self._text(completion), completion.stop)
+            if isinstance(read, Verdict):
+                verdicts[self._key(completion)] = read
+            else:
+                wanted.append((self._key(completion), task, read))
         known = self.ledger.journal_get([key for key, _, _ in wanted])
         verdicts.update({key: _verdict(value) for key, value in known.items()})
         missing = [item for item in wanted if item[0] not in known]
@@ -143,11 +138,12 @@ class Player:
         sampled = hashlib.sha256(repr(completion.ids).encode()).hexdigest()[:16]
         return f"{completion.episode_id}:{sampled}"
 
-    def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool]:
-        """Return whether each passed episode passes again in a fresh sandbox."""
+    def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool | None]:
+        """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
         with self.meters.phase("grade"):
             items = [(e.id, task, lines.parse(e.text, task)) for task, e in pairs]
-            return [v.outcome is Outcome.PASSED for v in self.grader.grade_many(items)]
+            outcomes = [verdict.outcome for verdict in self.grader.grade_many(items)]
+        return [None if o is Outcome.INFRA else o is Outcome.PASSED for o in outcomes]
 
 
 def _verdict(value: dict[str, Any]) -> Verdict:

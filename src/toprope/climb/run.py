@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from toprope.climb.commit import peak_rss_gb
 from toprope.climb.config import ClimbConfig
+from toprope.climb.crew import Crew
 from toprope.climb.loop import Climb
-from toprope.climb.rundir import SUMMARY, RunDir, write_whole
+from toprope.climb.rundir import SUMMARY, RunDir, disk_room, write_whole
 from toprope.climb.start import assemble
 from toprope.climb.status import Watch, unwatched
+from toprope.grading import Grader
+from toprope.harness import lines
 from toprope.ledger.summary import recompute
 from toprope.policy.load import resolve
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import load_taskset
-from toprope.teacher import open_teacher
+from toprope.teacher import Teacher, open_teacher
 
 
 def climb(
@@ -34,43 +38,51 @@ def climb(
     """
     taskset = load_taskset(config.taskset)
     student = resolve(config.student.model)
-    teacher = open_teacher(
+    with ExitStack() as held:
+        if sandbox is None:
+            workers = config.limits.sandbox_workers
+            sandbox = held.enter_context(
+                closing(open_sandbox(workers=workers, unsafe_local=unsafe_local))
+            )
+        teacher = _teacher(config, sandbox)
+        folder = RunDir(run)
+        folder.claim(config)
+        held.callback(folder.release)
+        with disk_room(run):
+            crew = assemble(
+                config,
+                folder,
+                taskset=taskset,
+                student=student,
+                teacher=teacher,
+                sandbox=sandbox,
+                watch=watch,
+            )
+            held.callback(crew.ledger.close)
+            _climb(crew)
+            return write_summary(run)
+
+
+def _climb(crew: Crew) -> None:
+    try:
+        Climb(crew).run()
+        crew.ledger.record_facts({"peak_rss_gb": peak_rss_gb()})
+    except KeyboardInterrupt:
+        crew.ledger.abandon()
+        crew.ledger.record_facts({"status": "interrupted", "stop_reason": "interrupted"})
+        raise
+
+
+def _teacher(config: ClimbConfig, sandbox: Sandbox) -> Teacher | None:
+    return open_teacher(
         config.teacher.kind,
         recording=config.teacher.recording,
         endpoint=config.teacher.endpoint,
         model=config.teacher.model,
         max_tokens=config.teacher.max_tokens,
+        grader=Grader(sandbox),
+        express=lines.express,
     )
-    folder = RunDir(run)
-    folder.claim(config)
-    own_sandbox = sandbox is None
-    sandbox = sandbox or open_sandbox(
-        workers=config.limits.sandbox_workers, unsafe_local=unsafe_local
-    )
-    crew = None
-    try:
-        crew = assemble(
-            config,
-            folder,
-            taskset=taskset,
-            student=student,
-            teacher=teacher,
-            sandbox=sandbox,
-            watch=watch,
-        )
-        Climb(crew).run()
-        crew.ledger.record_facts({"peak_rss_gb": peak_rss_gb()})
-    except KeyboardInterrupt:
-        if crew is not None:
-            crew.ledger.abandon()
-            crew.ledger.record_facts({"status": "interrupted", "stop_reason": "interrupted"})
-        raise
-    finally:
-        if crew is not None:
-            crew.ledger.close()
-        if own_sandbox:
-            sandbox.close()
-    return write_summary(run)
 
 
 def write_summary(run: Path) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import fcntl
 import gzip
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from toprope.climb.config import ClimbConfig, ConfigError, load_config, to_toml
 from toprope.policy.checkpoint import prune, step_name
+from toprope.policy.store import DiskFull, means_full
 from toprope.terms import Episode, TopropeError
 
 CONFIG, METRICS, SUMMARY = "config.toml", "metrics.jsonl", "summary.json"
@@ -46,10 +48,18 @@ class RunDir:
         """Make or reopen the folder for these settings; return whether a run is resumed.
 
         Raises:
-            RunDirError: another process runs in it, or it holds a run with other settings.
+            RunDirError: it cannot be made, another process runs in it, or it holds a run with
+                other settings or of another version.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._hold()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._hold()
+        except OSError as error:
+            if means_full(error):
+                raise
+            raise RunDirError(
+                f"cannot write to {self.path} ({error.strerror}): choose another folder with --run"
+            ) from error
         resolved = self.path / CONFIG
         if not resolved.exists():
             write_whole(resolved, to_toml(config))
@@ -68,11 +78,18 @@ class RunDir:
             )
         return True
 
+    def release(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def _hold(self) -> None:
         self._lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
+            self.release()
             raise RunDirError(
                 f"another process is climbing in {self.path}: wait for it, or use another --run"
             ) from error
@@ -94,12 +111,17 @@ class RunDir:
         """Drop what a killed run wrote beyond the iteration it resumes from."""
         metrics = self.path / METRICS
         if metrics.exists():
-            rows = [line for line in metrics.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in rows if json.loads(line)["iteration"] <= iteration]
+            lines = metrics.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _iteration_of(line) <= iteration]
             write_whole(metrics, "".join(line + "\n" for line in kept))
         for shard in (self.path / "episodes").glob("iteration-*.jsonl.gz"):
             if int(shard.name[10:16]) > iteration:
                 shard.unlink()
+        self.keep_checkpoints(i for i in self.written_checkpoints() if i <= iteration)
+
+    def written_checkpoints(self) -> list[int]:
+        """Return the iterations whose checkpoints lie here, in order."""
+        return sorted(int(f.name.removeprefix("step-")) for f in self.checkpoints.glob("step-*"))
 
     def keep_checkpoints(self, iterations: Iterable[int]) -> None:
         """Remove every checkpoint but these."""
@@ -115,6 +137,28 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(stage, path)
+
+
+@contextmanager
+def disk_room(run: Path) -> Iterator[None]:
+    """Say of a full disk, whoever met it, what to do for this run."""
+    try:
+        yield
+    except Exception as error:
+        if means_full(error) or isinstance(error, DiskFull):
+            raise RunDirError(
+                f"the disk of {run} is full ({error}): free some space and run the same command "
+                "to go on; everything up to the last committed iteration is safe"
+            ) from error
+        raise
+
+
+def _iteration_of(line: str) -> float:
+    """Return the iteration of a metrics row; a row cut by a kill belongs to none."""
+    try:
+        return float(json.loads(line)["iteration"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def _identity(config: ClimbConfig) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from toprope.climb.crew import Crew
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
-from toprope.climb.rundir import RunDir
+from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.status import Watch
 from toprope.grading import Grader
 from toprope.harness import lines
@@ -52,8 +52,9 @@ def assemble(
         torch.set_num_threads(config.limits.threads)
     torch.manual_seed(config.seed)
     ledger = Ledger.open(folder.path / LEDGER_NAME, create=True)
+    _require_same(ledger, folder, taskset)
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
-    ledger.register_tasks(_row(task, at) for at, task in enumerate(taskset.tasks))
+    ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.tasks))
     ledger.record_facts(_facts(config, folder, taskset, student, sandbox))
     tokenizer = load_tokenizer(student)
     model = load_model(student, dtype=config.student.dtype)
@@ -61,7 +62,7 @@ def assemble(
     grader = Grader(sandbox)
 
     def player(policy: Any) -> Player:
-        sampler = _sampler(policy, tokenizer, config)
+        sampler = open_sampler(policy, tokenizer, config)
         return Player(tokenizer, sampler, grader, ledger, meters, shape)
 
     return Crew(
@@ -73,11 +74,21 @@ def assemble(
         meters=meters,
         player=player(model),
         learner=Learner(model, tokenizer, config, meters, shape, exact=load_weights(student)),
-        ladder=Ladder(_rungs(config, teacher)),
+        ladder=Ladder(_rungs(config, teacher, ledger)),
         base_player=_later(lambda: player(load_model(student, dtype=config.student.dtype))),
         watch=watch,
         heldout=heldout,
     )
+
+
+def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
+    """Refuse to go on with a run whose tasks have changed since."""
+    begun = ledger.facts().get("taskset")
+    if begun is not None and begun["hash"] != taskset.hash:
+        raise RunDirError(
+            f"{folder.path} holds a run on another version of taskset {begun['name']}: "
+            "bring that taskset back, or choose another folder with --run"
+        )
 
 
 def _later(make: Callable[[], Player]) -> Callable[[], Player]:
@@ -92,7 +103,8 @@ def _later(make: Callable[[], Player]) -> Callable[[], Player]:
     return get
 
 
-def _sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
+def open_sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
+    """Return the in-process sampler of a model, guided by the dialect it acts in."""
     guide = Guide(tokenizer, lines.could_continue, lines.STOP, model.config.vocab_size)
     return TorchSampler(
         model,
@@ -103,15 +115,23 @@ def _sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
     )
 
 
-def _rungs(config: ClimbConfig, teacher: Teacher | None) -> list[Rung]:
-    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step)]
+def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list[Rung]:
+    seeding = config.seeding
+    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, seeding.pilot_tasks)]
     if teacher is not None:
-        seeding = config.seeding
-        rungs.append(Demonstrate(teacher, wanted=seeding.demonstrations, per_task=seeding.per_task))
+        rungs.append(
+            Demonstrate(
+                teacher,
+                wanted=seeding.demonstrations,
+                per_task=seeding.per_task,
+                given=lambda: int(ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]),
+            )
+        )
     return rungs
 
 
-def _row(task: Task, at: int) -> TaskRow:
+def task_row(task: Task, at: int) -> TaskRow:
+    """Return what a ledger keeps of a task; `at` is its place in the taskset."""
     mutator = task.features.get("mutator_p")
     return TaskRow(
         task_id=task.id,
@@ -142,6 +162,7 @@ def _facts(
             "level": sandbox.walls.level,
             "isolated": sandbox.walls.isolated,
             "standing": list(sandbox.walls.standing),
+            "missing": list(sandbox.walls.missing),
         },
         "seed": config.seed,
         "student": student.name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ def build(packages: Sequence[Package], cache: Path, out: Path, *, jobs: int = 1,
             harvests.append(found)
     functions = [function for found in harvests for function in found.functions]
     tasks = make_tasks(deal(functions))
-    sandbox = open_sandbox()
+    sandbox = open_sandbox(workers=jobs)
     try:
         proven, unproven = _prove(tasks, sandbox)
         say(f"proven three times: {len(proven)} of {len(tasks)} tasks")
@@ -90,14 +90,10 @@ def with_mutator(tasks: Sequence[Task], sandbox: Sandbox) -> list[Task]:
 
 
 def _prove(tasks: Sequence[Task], sandbox: Sandbox) -> tuple[list[Task], dict[str, str]]:
-    proven, unproven = [], {}
-    for task in tasks:
-        proof = prove(task, sandbox)
-        if proof.ok:
-            proven.append(task)
-        else:
-            unproven[task.id] = proof.why
-    return proven, unproven
+    with ThreadPoolExecutor(max_workers=sandbox.workers) as pool:
+        proofs = list(pool.map(lambda task: prove(task, sandbox), tasks))
+    pairs = list(zip(tasks, proofs, strict=True))
+    return [t for t, proof in pairs if proof.ok], {t.id: p.why for t, p in pairs if not p.ok}
 
 
 def _fingerprint(package: Package) -> str:

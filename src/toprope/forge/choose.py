@@ -68,6 +68,7 @@ def _pick(calls: Sequence[Tried], count: int, length_cost: float,
         score += 5.0 * len(caught.get(call.args, frozenset()) - scouts)
         score += 3.0 * (call.outcome not in outcomes) + 5.0 * call.recorded
         score += 0.5 * (call.outcome not in {"None", "[]", "''", "0", "False", "True"})
+        score += 0.05 * min(len(call.args), 24)
         return score - length_cost * len(call.args) - 1.0 * call.raises
 
     while left and len(picked) < count:

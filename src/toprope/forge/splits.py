@@ -20,7 +20,8 @@ SEED = "toprope-1"
 MOST_TRAIN_BUGS = 6
 _DEV_SHARE, _MID_SHARE, _NEAR_SHARE = 0.05, 0.11, 0.2
 CAPS = {Tier.NEAR: 80, Tier.MID: 100, Tier.FAR: 140}
-DEV_CAP = 60
+DEV_CAP = 64
+_RARER = "logic"  # of the two reserved operators
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def _deal_one(function: Function) -> list[Dealt]:
     if place < _DEV_SHARE + _MID_SHARE:
         return [Dealt(function, b, Split.HELDOUT, Tier.MID) for b in spread(plain, 2, key)]
     picked = spread(plain, MOST_TRAIN_BUGS + 1, key)
-    near = picked[-1:] if len(picked) >= 3 and chance("near", key) < _NEAR_SHARE else []
+    lot = chance("near", key)
+    # The same lot, stretched, says which bug: so near bugs are of the kinds trained on.
+    turn = int(lot / _NEAR_SHARE * len(picked))
+    near = picked[turn : turn + 1] if len(picked) >= 3 and lot < _NEAR_SHARE else []
     train = [bug for bug in picked if bug not in near][:MOST_TRAIN_BUGS]
     return [
         *(Dealt(function, bug, Split.TRAIN, None) for bug in train),
@@ -106,7 +110,8 @@ def _deal_one(function: Function) -> list[Dealt]:
 def _far_bugs(function: Function) -> list[Bug]:
     """One bug of a reserved operator where there is one, and one of another."""
     key = function.extract.key
-    reserved = [bug for bug in function.bugs if bug.edit.operator in RESERVED]
+    rare = [bug for bug in function.bugs if bug.edit.operator == _RARER]
+    reserved = rare or [bug for bug in function.bugs if bug.edit.operator in RESERVED]
     plain = [bug for bug in function.bugs if bug.edit.operator not in RESERVED]
     return [*spread(reserved, 1, key), *spread(plain, 1, key)]
 

@@ -16,7 +16,8 @@ from toprope.grading import runner
 from toprope.sandbox.protocol import Job, Limits, Sandbox
 
 TIMEOUT = "timeout"
-_LIMITS = Limits(wall_s=20.0, cpu_s=18.0, memory_mb=512, output_bytes=1 << 23)
+# Wall time is only a last resort: what a busy machine decides would not repeat.
+_LIMITS = Limits(wall_s=240.0, cpu_s=20.0, memory_mb=512, output_bytes=1 << 23)
 _CALL_LIMIT_S = 0.05
 
 
@@ -25,7 +26,10 @@ def _program() -> str:
     ours = Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
     theirs = Path(runner.__file__).read_text(encoding="utf-8")
     text = theirs.partition('if __name__ == "__main__":')[0] + ours
-    for line in ("from __future__ import annotations", "from toprope.grading.runner import Run"):
+    for line in (
+        "from __future__ import annotations",
+        "from toprope.grading.runner import Clock, Run",
+    ):
         text = text.replace(line + "\n", "")
     return text + "\nanswer_trial(RESULT_FD)\n"
 
@@ -91,11 +95,9 @@ def outcomes(sandbox: Sandbox, entry: str, texts: Sequence[str],
 
 def is_steady(sandbox: Sandbox, entry: str, text: str, calls: Sequence[str],
               expected: Sequence[str]) -> bool:  # fmt: skip
-    """Tell whether outcomes stay the same in other processes with other orders of hashing."""
-    return all(
-        answer is not None and answer["outcomes"] == [list(expected)]
-        for answer in (_ask(sandbox, entry, [text], calls, seed=seed) for seed in (1, 2))
-    )
+    """Tell whether outcomes stay the same in a new process with another order of hashing."""
+    answer = _ask(sandbox, entry, [text], calls, seed=1)
+    return answer is not None and answer["outcomes"] == [list(expected)]
 
 
 def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str],

@@ -6,6 +6,7 @@ Knows tasks and sandboxes, never a model.
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
 from toprope.grading.prove import Proof, prove
+from toprope.grading.prove_many import prove_many
 from toprope.grading.verdict import UngradableTask, grade
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "grade",
     "observe_calls",
     "prove",
+    "prove_many",
 ]

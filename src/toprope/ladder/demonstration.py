@@ -7,10 +7,10 @@ marked as never seeded are the control and are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from toprope.ladder.rung import Cold, Demonstration, Help
-from toprope.teacher.protocol import Teacher
+from toprope.teacher.protocol import BudgetExhausted, Teacher
 from toprope.terms import Attempt, Outcome, Task
 
 ATTEMPTS = 4
@@ -19,14 +19,23 @@ ATTEMPTS = 4
 class Demonstrate:
     """Asks the teacher for up to `wanted` demonstrations, `per_task` distinct ones a task.
 
-    Gives up for good once it has seeded: a later need is a later issue of the ladder.
+    Gives up for good once it has seeded, which `given` tells (demonstrations booked so far):
+    a later need is a later issue of the ladder. A teacher without an answer is not asked again.
     """
 
     number = "6"
     name = "demonstration"
 
-    def __init__(self, teacher: Teacher, *, wanted: int, per_task: int = 1) -> None:
+    def __init__(
+        self,
+        teacher: Teacher,
+        *,
+        wanted: int,
+        per_task: int = 1,
+        given: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
+        self.given = given
         self._spent = False
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
@@ -45,8 +54,8 @@ class Demonstrate:
             found += got[: self.wanted - len(found)]
             if not got:
                 unsolved.append(task.id)
+        self._spent = not found
         if not asked:
-            self._spent = True  # a teacher without an answer is not asked at every iteration
             return None
         return Help(
             self.number,
@@ -57,15 +66,18 @@ class Demonstrate:
 
     def waiting(self, cold: Sequence[Cold]) -> bool:
         """Return whether there are seeds still to give, and cold tasks to give them to."""
-        used = any(self.number in c.helped_by for c in cold) or self._spent
-        return bool(self.wanted) and not used and any(not c.never_seeded for c in cold)
+        open_ = bool(self.wanted) and not self._spent and not self.given()
+        return open_ and any(not c.never_seeded for c in cold)
 
     def _solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:
         """Ask for attempts one at a time until enough distinct ones are verified."""
         found: dict[str, Demonstration] = {}
         asked: list[Attempt] = []
         for start in range(ATTEMPTS):
-            attempts = self.teacher.attempts(task, 1, start=start)
+            try:
+                attempts = self.teacher.attempts(task, 1, start=start)
+            except BudgetExhausted:
+                attempts = []  # an ordinary state: what was asked before it still counts
             if not attempts:
                 break
             asked += attempts

@@ -9,21 +9,27 @@ from toprope.ledger.states import pilot_due
 
 
 class Resample:
-    """Re-pilots after 1, 2, 4, 8 … updates, at most `per_step` tasks an iteration."""
+    """Re-pilots after 1, 2, 4, 8 … updates, at most `per_step` tasks an iteration.
+
+    The first time at least `first_look`: dearer rungs take only tasks that were piloted, and
+    would have next to nothing to choose from.
+    """
 
     number = "0"
     name = "more samples"
 
-    def __init__(self, per_step: int) -> None:
-        self.per_step = per_step
+    def __init__(self, per_step: int, first_look: int = 0) -> None:
+        self.per_step, self.first_look = per_step, first_look
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
         """Return the pilots that are due, those that waited longest first."""
         due = [c for c in cold if pilot_due(iteration, c.last_look, c.pilots)]
         due.sort(key=lambda c: (c.last_look, c.task.id))
-        if not due or not self.per_step:
+        none_yet = not any(c.pilots for c in cold)
+        most = max(self.per_step, self.first_look) if none_yet else self.per_step
+        if not due or not most:
             return None
-        return Help(self.number, pilots=tuple(c.task for c in due[: self.per_step]))
+        return Help(self.number, pilots=tuple(c.task for c in due[:most]))
 
     def waiting(self, cold: Sequence[Cold]) -> bool:
         """Return False: looking again changes no policy."""

@@ -7,7 +7,7 @@ forward pass over packed rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -20,15 +20,36 @@ from toprope.learn.packing import GroupRow, Packed, pack, pieces
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What a step did: tokens processed and trained on, norms, and the engines' mismatch."""
+    """What a step did: tokens processed and trained on, norms, and the engines' mismatch.
+
+    `positions` and `pairs` are what was computed: tokens with their padding, and query-key
+    pairs of one layer and head.
+    """
 
     loss: float
     grad_norm: float
     processed_tokens: int
     own_tokens: int
+    positions: int = 0
+    pairs: int = 0
     weight_mean: float = 1.0
     weight_max: float = 1.0
     mismatch_kl: float = 0.0
+
+
+@dataclass(slots=True)
+class _Work:
+    """The counts of a `StepReport` that grow piece by piece."""
+
+    processed_tokens: int = 0
+    positions: int = 0
+    pairs: int = 0
+
+    def add(self, piece: Sequence[GroupRow], packed: Packed) -> None:
+        B, D = packed.input_ids.shape
+        self.processed_tokens += sum(row.width for row in piece)
+        self.positions += B * D
+        self.pairs += B * D * D
 
 
 def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:
@@ -55,7 +76,7 @@ def learn_groups(
 ) -> StepReport:
     """Take one RL step on groups with unequal rewards; `episodes` counts all that were drawn."""
     model.train()
-    total, processed, drift = 0.0, 0, []
+    total, drift, work = 0.0, [], _Work()
     for piece in pieces(rows, most_tokens):
         packed = pack(piece)
         assert packed.sampler_T is not None
@@ -68,7 +89,7 @@ def learn_groups(
         loss.backward()
         optimiser.collect()
         total += float(loss.detach())
-        processed += sum(row.width for row in piece)
+        work.add(piece, packed)
         drift.append(packed.sampler_T - old)
     norm = optimiser.step(learning_rate)
     gap = torch.cat(drift)
@@ -76,8 +97,8 @@ def learn_groups(
     return StepReport(
         loss=total,
         grad_norm=norm,
-        processed_tokens=processed,
         own_tokens=sum(row.own_tokens for row in rows),
+        **asdict(work),
         weight_mean=float(ratios.clamp(max=2.0).mean()),
         weight_max=float(ratios.max()),
         mismatch_kl=float(gap.mean()),
@@ -95,12 +116,13 @@ def learn_demonstrations(
     """Take one cross-entropy step on demonstrations, a mean over the batch's own tokens."""
     model.train()
     tokens = sum(row.own_tokens for row in rows)
-    total, processed = 0.0, 0
+    total, work = 0.0, _Work()
     for piece in pieces(rows, most_tokens):
-        loss = demonstration_loss(own_logprobs(model, pack(piece)), tokens=tokens)
+        packed = pack(piece)
+        loss = demonstration_loss(own_logprobs(model, packed), tokens=tokens)
         loss.backward()
         optimiser.collect()
         total += float(loss.detach())
-        processed += sum(row.width for row in piece)
+        work.add(piece, packed)
     norm = optimiser.step(learning_rate)
-    return StepReport(total, norm, processed, tokens)
+    return StepReport(loss=total, grad_norm=norm, own_tokens=tokens, **asdict(work))

@@ -85,8 +85,9 @@ def _results(summary: Mapping[str, Any] | None) -> str:
     )
     gain = heldout.get("rl_gain")
     if gain:
-        note += "\n\nGain by reinforcement learning after seeding: " + "; ".join(
-            f"{tier} {_interval(value)}" for tier, value in gain.items() if value is not None
+        told = {tier: _interval(value) for tier, value in gain.items() if value is not None}
+        note += "\n\nGain by reinforcement learning after seeding, in points: " + "; ".join(
+            f"{tier} {interval.replace(' %', '')}" for tier, interval in told.items()
         )
     return "## Results\n\n" + "\n".join(rows) + "\n\n" + note
 

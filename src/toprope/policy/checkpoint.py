@@ -60,16 +60,26 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, to
     Raises:
         CheckpointError: the folder is missing, incomplete or its files were altered.
     """
+    check_checkpoint(folder)
+    return load_file(folder / WEIGHTS), load_file(folder / OPTIMISER)
+
+
+def check_checkpoint(folder: Path) -> dict[str, Any]:
+    """Return the facts in a checkpoint's manifest after checking its sums.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or its files were altered.
+    """
     try:
-        sums = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"]
-        for name, expected in sums.items():
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for name, expected in manifest["sha256"].items():
             if sha256_of(folder / name) != expected:
                 raise CheckpointError(f"{folder / name} was altered since it was written")
+        return dict(manifest["facts"])
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{folder} is no whole checkpoint ({error}); resume from an older one or start anew"
         ) from error
-    return load_file(folder / WEIGHTS), load_file(folder / OPTIMISER)
 
 
 def prune(folder: Path, keep: set[str]) -> None:

@@ -31,12 +31,16 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor) -> Draw:
     block_lse = torch.logsumexp(blocks, dim=-1)
     lse = torch.logsumexp(block_lse, dim=-1, keepdim=True)
     block_cdf = torch.exp((block_lse - lse).double()).cumsum(-1)
-    target = (uniforms.double()[:, None] * block_cdf[:, -1:]).clamp_(max=1 - 1e-12)
+    target = uniforms.double()[:, None].clamp(max=1 - 1e-12) * block_cdf[:, -1:]
     chosen = torch.searchsorted(block_cdf, target, right=True).clamp_(max=V // size - 1)
-    inside = blocks.gather(1, chosen[:, :, None].expand(R, 1, size))[:, 0]
+    inside = blocks.gather(1, chosen[:, :, None].expand(R, 1, size))[:, 0].double()
     before = torch.where(chosen > 0, block_cdf.gather(1, (chosen - 1).clamp(min=0)), 0.0)
-    cdf = before + torch.exp((inside - lse).double()).cumsum(-1)
-    within = torch.searchsorted(cdf, target, right=True).clamp_(max=size - 1)
+    # The block's own sum, not its rounded logsumexp, decides inside it: what is left of the
+    # uniform always meets a token of some probability, and never one that is ruled out.
+    left = (target - before) / (block_cdf.gather(1, chosen) - before)
+    cdf = torch.exp(inside - inside.amax(-1, keepdim=True)).cumsum(-1)
+    goal = left.clamp_(0.0, 1 - 1e-12) * cdf[:, -1:]
+    within = torch.searchsorted(cdf, goal, right=True).clamp_(max=size - 1)
     ids = (chosen * size + within)[:, 0]
     return Draw(ids, logits.gather(1, ids[:, None])[:, 0] - lse[:, 0])
 

@@ -47,12 +47,16 @@ class Guide:
 
     def mask(self, text: str) -> torch.Tensor:
         """Return which tokens (V,) keep `text` possible; digits stand for one another."""
-        state = re.sub(r"\d", "0", text) if "|" not in text else "|"
+        state = re.sub(r"\d", "0", text) if "|" not in text else "0|"
         if state not in self._masks:
-            allowed = [
-                piece is not None and self.could_continue(state + piece.split(self.stop)[0])
-                for piece in self.texts
-            ]
-            allowed[self.eos] = state == "|"
+            allowed = [self._fits(state, piece) for piece in self.texts]
+            allowed[self.eos] = "|" in state
             self._masks[state] = torch.tensor(allowed)
         return self._masks[state]
+
+    def _fits(self, state: str, piece: str | None) -> bool:
+        """Return whether a token may follow: an answer may end only once it is an action."""
+        if piece is None:
+            return False
+        head, end, _ = (state + piece).partition(self.stop)
+        return self.could_continue(head) and (not end or "|" in head)

@@ -29,6 +29,24 @@ class Ask:
 
 
 @dataclass(slots=True)
+class Work:
+    """What a sampler has computed so far: the numbers that FLOPs follow from.
+
+    `positions` are tokens with their padding and finished rows, `pairs` the query-key pairs
+    of one layer and head, `logits` the rows of the vocabulary head.
+    """
+
+    positions: int = 0
+    pairs: int = 0
+    logits: int = 0
+
+    def add(self, positions: int, keys: int) -> None:
+        """Count positions that attended to `keys` keys each."""
+        self.positions += positions
+        self.pairs += positions * keys
+
+
+@dataclass(slots=True)
 class _Row:
     """An episode in flight."""
 
@@ -57,7 +75,7 @@ class TorchSampler:
     ) -> None:
         self.model, self.guide = model, guide
         self.seed, self.max_tokens, self.max_rows = seed, max_tokens, max_rows
-        self.processed_tokens = 0
+        self.work = Work()
         model.set_attn_implementation(attention.NAME)
 
     def sample(
@@ -104,7 +122,7 @@ class TorchSampler:
         padded = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
         hidden = self.model.model(input_ids=padded, use_cache=False, cache=cache).last_hidden_state
         lengths = torch.tensor([len(ids) for ids in prompts])
-        self.processed_tokens += int(lengths.sum())
+        self.work.add(padded.numel(), longest)
         cache.lengths = lengths
         return cache, hidden[torch.arange(len(prompts)), lengths - 1]
 
@@ -125,8 +143,8 @@ class TorchSampler:
             hidden = self.model.model(
                 input_ids=ids[:, None], position_ids=positions, use_cache=False, cache=cache
             ).last_hidden_state[:, 0]
-            self.processed_tokens += sum(_alive(row) for row in slots)
             cache.step += 1
+            self.work.add(len(slots), cache.prompt_mask.shape[1] + cache.step)
 
     def _choose(
         self,
@@ -138,6 +156,7 @@ class TorchSampler:
     ) -> torch.Tensor:
         """Draw the next token of every living row and note it; return the ids (R,)."""
         logits = self.model.lm_head(hidden).float()
+        self.work.logits += len(logits)
         if constrain:
             free = torch.ones(logits.shape[1], dtype=torch.bool)
             masks = [

@@ -32,6 +32,20 @@ PURPOSE_WORDS = {
 }
 
 
+def story(run_dir: Path | str, name: str) -> str:
+    """The story of the task called `name`, or of the episode.
+
+    Raises LedgerError if the run knows neither, with the nearest names of tasks.
+    """
+    run_dir = Path(run_dir)
+    with closing(open_for_reading(run_dir / LEDGER_NAME)) as db:
+        known = {task.task_id for task in queries.tasks(db)}
+        drawn = db.execute("SELECT 1 FROM evidence WHERE episode_id = ?", [name]).fetchone()
+    if name not in known and (drawn or find_episode(run_dir, name)):
+        return episode_story(run_dir, name)
+    return task_story(run_dir, name)
+
+
 def task_story(run_dir: Path | str, task_id: str) -> str:
     """Attempts, state changes, what the teacher gave, the first success, and the cost.
 

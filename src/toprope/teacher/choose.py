@@ -5,7 +5,7 @@ from __future__ import annotations
 from toprope.grading import Grader
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint
-from toprope.teacher.protocol import Budget, Teacher, TeacherError
+from toprope.teacher.protocol import Budget, Express, Teacher, TeacherError
 from toprope.teacher.recorded import RecordedTeacher
 from toprope.teacher.reference import ReferenceTeacher
 from toprope.teacher.server import about
@@ -21,18 +21,25 @@ def open_teacher(
     model: str = "",
     max_tokens: int = 0,
     grader: Grader | None = None,
+    express: Express | None = None,
 ) -> Teacher | None:
     """Return the teacher of a kind, or None for "none"; `max_tokens` 0 is no limit.
 
+    `express` is the harness's: it writes a fix as the student's action.
+
     Raises:
         TeacherError: an unknown kind, an unreadable recording, an endpoint that is missing
-            or does not answer.
+            or does not answer, no `express` where an answer must be put into the student's form.
     """
     budget = Budget(tokens=max_tokens or None)
     if kind == "none":
         return None
     if kind == "reference":
-        return ReferenceTeacher()
+        if express is None:
+            raise TeacherError(
+                "the reference's fix must be put into the student's form: give express"
+            )
+        return ReferenceTeacher(express)
     if kind == "recorded":
         return RecordedTeacher.open(recording, budget=budget)
     if kind != "openai":
@@ -44,5 +51,10 @@ def open_teacher(
     if not model:
         asked.model = told.model
     return LiveTeacher(
-        asked, model or told.model, grader=grader, budget=budget, parameters=told.parameters
+        asked,
+        model or told.model,
+        grader=grader,
+        express=express,
+        budget=budget,
+        parameters=told.parameters,
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from toprope.grading import Grader
 from toprope.teacher.prompt import NoAnswer, extract
-from toprope.teacher.reexpress import Files, reexpress
+from toprope.teacher.protocol import Express, Files
+from toprope.teacher.reexpress import reexpress
 from toprope.terms import Outcome, Task
 
 
@@ -24,7 +25,7 @@ class Judged:
     action: str | None
 
 
-def judge(text: str, task: Task, grader: Grader) -> Judged:
+def judge(text: str, task: Task, grader: Grader, express: Express) -> Judged:
     """Judge a teacher's text as an attempt at `task`; never raises for a bad answer."""
     try:
         files = extract(text, task)
@@ -40,6 +41,6 @@ def judge(text: str, task: Task, grader: Grader) -> Judged:
         verdicts = grader.grade_many([(task.id, task, state) for state in states])
         return [verdict.outcome is Outcome.PASSED for verdict in verdicts]
 
-    expressed = reexpress(task, files, verify)
+    expressed = reexpress(task, files, verify, express)
     why = verdict.why if expressed.action else f"passes, not expressible: {expressed.why}"
     return Judged(Outcome.PASSED, why, expressed.action)

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from toprope.grading import Grader
 from toprope.teacher.judge import judge
@@ -20,6 +20,7 @@ from toprope.teacher.prompt import STOP, Messages, messages
 from toprope.teacher.protocol import (
     Budget,
     BudgetExhausted,
+    Express,
     Price,
     Purse,
     Spend,
@@ -46,11 +47,12 @@ def ask(endpoint: Endpoint, talk: Messages, sampling: Sampling) -> Answer:
     began = time.monotonic()
     reply = endpoint.chat(talk, sampling)
     return Answer(
+        messages=talk,
         text=reply.text,
         finish=reply.finish,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
-        sampling=asdict(sampling),
+        sampling=sampling.settings(),
         seconds=round(time.monotonic() - began, 3),
     )
 
@@ -66,6 +68,7 @@ class LiveTeacher:
         name: str,
         *,
         grader: Grader | None = None,
+        express: Express | None = None,
         budget: Budget | None = None,
         price: Price | None = None,
         concurrency: int = 4,
@@ -74,6 +77,7 @@ class LiveTeacher:
         self.name = name
         self.parameters = parameters
         self.grader = grader
+        self.express = express
         self.purse = Purse(budget)
         self._endpoint = endpoint
         self._price = price or Price()
@@ -86,14 +90,17 @@ class LiveTeacher:
         Raises:
             BudgetExhausted: not one of them could be afforded.
             EndpointError: the endpoint cannot be reached or read.
-            TeacherError: there is no grader to verify the attempts with.
+            TeacherError: no grader or no `express` was given.
         """
-        if self.grader is None:
-            raise TeacherError("a live teacher's attempts must be verified: give it a grader")
+        if self.grader is None or self.express is None:
+            raise TeacherError(
+                "a live teacher's attempts must be verified and put into the student's form: "
+                "give it a grader and express"
+            )
         wanted = range(start, start + n)
         missing = [i for i in wanted if attempt_id(task.id, self.name, i) not in self._given]
         for index, answer in self._ask_all(task, missing).items():
-            attempt = self._judged(task, index, answer, self.grader)
+            attempt = self._judged(task, index, answer, self.grader, self.express)
             self._given[attempt.id] = attempt
         ids = [attempt_id(task.id, self.name, index) for index in wanted]
         return [self._given[name] for name in ids if name in self._given]
@@ -133,13 +140,15 @@ class LiveTeacher:
         cost = self._price.of(size, sampling.max_tokens)
         return Spend(1, size + sampling.max_tokens, cost)
 
-    def _judged(self, task: Task, index: int, answer: Answer, grader: Grader) -> Attempt:
-        judged = judge(answer.text, task, grader)
+    def _judged(
+        self, task: Task, index: int, answer: Answer, grader: Grader, express: Express
+    ) -> Attempt:
+        judged = judge(answer.text, task, grader, express)
         return Attempt(
             id=attempt_id(task.id, self.name, index),
             task_id=task.id,
             teacher=self.name,
-            prompt=json.dumps(messages(task), ensure_ascii=False),
+            prompt=json.dumps(answer.messages, ensure_ascii=False),
             text=answer.text,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,

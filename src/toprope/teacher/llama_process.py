@@ -13,7 +13,7 @@ import xllamacpp
 
 
 def build() -> str:
-    """The server's build: the wheel's version, which names llama.cpp's build number."""
+    """The server's build: the version of the wheel that holds llama.cpp."""
     return f"xllamacpp-{xllamacpp.__version__}"
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     name = os.path.basename(settings["model"]).removesuffix(".gguf")
     params = xllamacpp.CommonParams()
     params.model.path = settings["model"]
-    params.model_alias = name
+    params.model_alias = {name}
     params.model_tags = {f"server={build()}", f"sha256={settings['gguf_sha256']}"}
     params.hostnames = ["127.0.0.1"]
     params.port = settings["port"]

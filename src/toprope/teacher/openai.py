@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -37,13 +37,28 @@ class _Transient(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a reply is drawn; `temperature` 0 is greedy."""
+    """How a reply is drawn; 0 `temperature` is greedy, `extra` is what only some servers know."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
     max_tokens: int = 400
     stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as they are sent and recorded, flat."""
+        flat = asdict(self)
+        extra = flat.pop("extra")
+        return {**flat, "stop": list(self.stop), **extra}
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Sampling:
+        """The sampling that `settings` describe; names we do not have become `extra`."""
+        own = {name: settings[name] for name in cls.__slots__ if name in settings}
+        own["stop"] = tuple(own.get("stop", ()))
+        own["extra"] = {name: settings[name] for name in settings if name not in own}
+        return cls(**own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +106,7 @@ class Endpoint:
         Raises:
             EndpointError: a refusal (4xx), or no readable reply in `tries` tries.
         """
-        body = {"model": self.model, "messages": messages, **asdict(sampling)}
-        body["stop"] = list(sampling.stop)
+        body = {"model": self.model, "messages": messages, **sampling.settings()}
         return self._often(lambda: _reply(self._post(body)))
 
     def about(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import re
 import textwrap
 
@@ -39,9 +38,12 @@ def messages(task: Task) -> Messages:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
 
 
-def prompt_key(talk: Messages) -> str:
-    """Return the SHA-256 under which an answer to these messages may be used again."""
-    return hashlib.sha256(json.dumps(talk, ensure_ascii=True).encode()).hexdigest()
+def question_key(talk: Messages) -> str:
+    """Return the SHA-256 of the question that a chat ends with, whatever came before it.
+
+    An answer may be used again for any task that asks the same question.
+    """
+    return hashlib.sha256(talk[-1]["content"].encode()).hexdigest()
 
 
 def extract(text: str, task: Task) -> dict[str, str]:

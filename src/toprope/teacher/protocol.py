@@ -7,6 +7,7 @@ how it is asked, or what the student is.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,12 @@ class BudgetExhausted(TeacherError):
         )
         self.limit = limit
         self.allowed = allowed
+
+
+Files = Mapping[str, str]
+Express = Callable[[Task, Files], str | None]
+"""Writes a final state as the student's action, or None where its dialect cannot; the
+harness knows how, and whoever opens a teacher hands it over."""
 
 
 class Teacher(Protocol):

@@ -6,18 +6,19 @@ at any instant, because what is on disk is never asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from toprope.grading import Grader
 from toprope.teacher.answers import AnswerBank
 from toprope.teacher.judge import judge
 from toprope.teacher.live import ask, sampling_of
-from toprope.teacher.openai import Endpoint
+from toprope.teacher.openai import Endpoint, Sampling
 from toprope.teacher.prompt import messages
-from toprope.teacher.protocol import attempt_id
+from toprope.teacher.protocol import Express, attempt_id
 from toprope.teacher.rows import Answer, Recorder, Row
 from toprope.terms import Outcome, Task
 
@@ -50,8 +51,15 @@ class Work:
     stop_at_first: bool
     bank: AnswerBank
     grader: Grader
+    express: Express
     endpoint: Endpoint | None = None
     concurrency: int = 4
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def sampling(self, task: Task, index: int) -> Sampling:
+        """The settings of one attempt; `extra` holds for all of them."""
+        usual = sampling_of(task.id, index)
+        return Sampling.of({**usual.settings(), **self.extra})
 
 
 def record(
@@ -100,20 +108,20 @@ def _answers(work: Work, tasks: Sequence[Task], index: int) -> Iterator[tuple[Ta
         else:
             yield task, answer
     if work.endpoint is not None:
-        yield from _ask_all(work.endpoint, unasked, index, work.concurrency)
+        yield from _ask_all(work, work.endpoint, unasked, index)
 
 
 def _ask_all(
-    endpoint: Endpoint, tasks: Sequence[Task], index: int, concurrency: int
+    work: Work, endpoint: Endpoint, tasks: Sequence[Task], index: int
 ) -> Iterator[tuple[Task, Answer]]:
-    """Keep `concurrency` questions in flight; few enough wait that a kill loses little."""
+    """Keep `work.concurrency` questions in flight; few enough wait that a kill loses little."""
     waiting = iter(tasks)
     flying: dict[Future[Answer], Task] = {}
-    with ThreadPoolExecutor(concurrency, "teacher") as pool:
+    with ThreadPoolExecutor(work.concurrency, "teacher") as pool:
         try:
             while True:
-                for task in islice(waiting, concurrency - len(flying)):
-                    sampling = sampling_of(task.id, index)
+                for task in islice(waiting, work.concurrency - len(flying)):
+                    sampling = work.sampling(task, index)
                     flying[pool.submit(ask, endpoint, messages(task), sampling)] = task
                 if not flying:
                     return
@@ -125,12 +133,12 @@ def _ask_all(
 
 
 def _row(work: Work, task: Task, index: int, answer: Answer) -> Row:
-    judged = judge(answer.text, task, work.grader)
+    judged = judge(answer.text, task, work.grader, work.express)
     return Row(
         id=attempt_id(task.id, work.teacher, index),
         task_id=task.id,
         index=index,
-        messages=messages(task),
+        messages=answer.messages,
         text=answer.text,
         finish=answer.finish,
         prompt_tokens=answer.prompt_tokens,

@@ -7,17 +7,14 @@ expressed, which is counted and never seeded. Knows nothing of how the state cam
 
 from __future__ import annotations
 
-import ast
-import io
-import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from toprope.harness import lines as dialect
+from toprope.teacher.protocol import Express, Files
+from toprope.teacher.spelling import in_spelling_of, meaning
 from toprope.terms import Task
 
-Files = Mapping[str, str]
 Verify = Callable[[Sequence[Files]], list[bool]]
 MOST_SINGLE = 12  # single-line candidates that are graded, likeliest first
 MOST_DROPS = 24  # gradings spent on dropping hunks
@@ -40,7 +37,7 @@ class _Hunk:
     new: tuple[str, ...]
 
 
-def reexpress(task: Task, new_files: Files, verify: Verify) -> Expressed:
+def reexpress(task: Task, new_files: Files, verify: Verify, express: Express) -> Expressed:
     """Return the action that does what the verified `new_files` do.
 
     `verify` says for each candidate state whether it passes all of the task's tests.
@@ -51,11 +48,11 @@ def reexpress(task: Task, new_files: Files, verify: Verify) -> Expressed:
     before = task.files[path].split("\n")
     hunks = _hunks(before, new_files.get(path, task.files[path]).split("\n"))
     for state in _verified_single(task, before, hunks, verify):
-        action = dialect.express(task, state)
+        action = express(task, state)
         if action is not None:
             return Expressed(action, "one line")
     kept = _drop_needless(path, before, hunks, verify)
-    action = dialect.express(task, {path: _apply(before, kept)})
+    action = express(task, {path: _apply(before, kept)})
     if action is not None:
         return Expressed(action, "one line")
     return Expressed(None, f"needs {sum(_size(hunk) for hunk in kept)} changed lines")
@@ -67,10 +64,17 @@ def _verified_single(
     """The states that change one line alone and verify, likeliest first."""
     candidates = [_Hunk(at, at + 1, (line,)) for hunk in hunks for at, line in _pairs(before, hunk)]
     candidates.sort(key=lambda hunk: -_alike(before[hunk.first], hunk.new[0]))
-    states = [{task.focus.path: _apply(before, [hunk])} for hunk in candidates[:MOST_SINGLE]]
+    spelt = [_spelt(before, hunk) for hunk in candidates[: MOST_SINGLE // 2]]
+    tried = [hunk for pair in zip(spelt, candidates, strict=False) for hunk in pair]
+    states = [{task.focus.path: _apply(before, [hunk])} for hunk in tried]
     if states:
         verdicts = verify(states)
         yield from (state for state, good in zip(states, verdicts, strict=True) if good)
+
+
+def _spelt(before: list[str], hunk: _Hunk) -> _Hunk:
+    """The hunk in the spelling of the line that it replaces."""
+    return _Hunk(hunk.first, hunk.last, (in_spelling_of(before[hunk.first], hunk.new[0]),))
 
 
 def _pairs(before: list[str], hunk: _Hunk) -> Iterator[tuple[int, str]]:
@@ -97,8 +101,8 @@ def _drop_needless(path: str, before: list[str], hunks: list[_Hunk], verify: Ver
 
 def _hunks(before: list[str], after: list[str]) -> list[_Hunk]:
     """What differs in meaning, in small pieces; lines that say nothing are not compared."""
-    old = [(at, key) for at, key in enumerate(map(_key, before)) if key]
-    new = [(at, key) for at, key in enumerate(map(_key, after)) if key]
+    old = [(at, key) for at, key in enumerate(map(meaning, before)) if key]
+    new = [(at, key) for at, key in enumerate(map(meaning, after)) if key]
     matcher = SequenceMatcher(None, [k for _, k in old], [k for _, k in new], autojunk=False)
     hunks = []
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
@@ -125,30 +129,3 @@ def _size(hunk: _Hunk) -> int:
 
 def _alike(old: str, new: str) -> float:
     return SequenceMatcher(None, old, new, autojunk=False).ratio()
-
-
-def _key(line: str) -> str:
-    """A line's indentation and tokens: the same for lines that differ only in looks."""
-    code = line.lstrip()
-    tokens: list[str] = []
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(code).readline):
-            if token.type == tokenize.ERRORTOKEN:
-                return line
-            if token.type == tokenize.STRING:
-                tokens.append(repr(ast.literal_eval(token.string)))
-            elif token.type not in _LOOKS:
-                tokens.append(token.string)
-    except (tokenize.TokenError, SyntaxError, ValueError):
-        pass  # a bracket that closes on another line: what was read so far is the line
-    return f"{len(line) - len(code)} {' '.join(tokens)}" if tokens else ""
-
-
-_LOOKS = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}

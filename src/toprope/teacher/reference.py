@@ -5,8 +5,7 @@ Selectable, labelled, free, and never evidence: no claim rests on it.
 
 from __future__ import annotations
 
-from toprope.harness import lines as dialect
-from toprope.teacher.protocol import attempt_id
+from toprope.teacher.protocol import Express, attempt_id
 from toprope.terms import Attempt, Outcome, Task
 
 
@@ -17,11 +16,14 @@ class ReferenceTeacher:
     answer_key = True
     parameters = None
 
+    def __init__(self, express: Express) -> None:
+        self._express = express
+
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """The one attempt there is, at index 0."""
         if start > 0 or n < 1:
             return []
-        action = dialect.express(task, {**task.files, **task.solution})
+        action = self._express(task, {**task.files, **task.solution})
         return [
             Attempt(
                 id=attempt_id(task.id, self.name, 0),

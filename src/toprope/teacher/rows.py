@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toprope.teacher.prompt import Messages, messages, prompt_key
+from toprope.teacher.prompt import Messages, messages
 from toprope.teacher.protocol import Price, TeacherError
 from toprope.terms import Attempt, Outcome, Task
 
@@ -42,8 +42,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for a prompt, before anyone judged it."""
+    """What was asked and what came back, before anyone judged it."""
 
+    messages: Messages
     text: str
     finish: str
     prompt_tokens: int
@@ -70,11 +71,6 @@ class Row:
     why: str
     action: str | None
 
-    @property
-    def key(self) -> str:
-        """The SHA-256 of the prompt: the answer is good for any task that asks the same."""
-        return prompt_key(self.messages)
-
     def fits(self, task: Task) -> bool:
         """Whether the row is of this task, and the task still reads as it did then."""
         return self.task_id == task.id and self.messages[-1] == messages(task)[-1]
@@ -83,6 +79,7 @@ class Row:
     def answer(self) -> Answer:
         """The part of the row that does not depend on the task's tests."""
         return Answer(
+            self.messages,
             self.text,
             self.finish,
             self.prompt_tokens,

@@ -88,6 +88,7 @@ class TeacherServer:
             [sys.executable, *self._program, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the user; the pipe tells the server
         )
         try:
             self.url = self._wait_until_healthy()

@@ -14,6 +14,7 @@ from toprope.grading import Grader
 from toprope.teacher.judge import Judged, judge
 from toprope.teacher.live import ask
 from toprope.teacher.openai import Endpoint, Sampling
+from toprope.teacher.protocol import Express
 from toprope.teacher.rows import Recording, Row
 from toprope.terms import Task
 
@@ -34,6 +35,7 @@ def verify(
     recording: Recording,
     tasks: Sequence[Task],
     grader: Grader,
+    express: Express,
     *,
     sample: int,
     seed: int = 0,
@@ -51,11 +53,15 @@ def verify(
             checked.absent += 1
             continue
         checked.rows += 1
-        judged = judge(row.text, task, grader)
+        judged = judge(row.text, task, grader, express)
         if (judged.outcome, judged.action) != (row.outcome, row.action):
             checked.differ.append(_difference(row, judged))
         if endpoint is not None:
-            _ask_again(checked, row, task, grader, endpoint)
+            answer = ask(endpoint, row.messages, Sampling.of(row.sampling))
+            outcome = judge(answer.text, task, grader, express).outcome
+            checked.asked += 1
+            checked.same_text += answer.text == row.text
+            checked.same_outcome += outcome is row.outcome
     return checked
 
 
@@ -68,12 +74,3 @@ def _sample(rows: Sequence[Row], sample: int, seed: int) -> Sequence[Row]:
 def _difference(row: Row, judged: Judged) -> str:
     then, now = (row.outcome.value, row.action), (judged.outcome.value, judged.action)
     return f"{row.id}: recorded {then[0]} {then[1]!r}, now {now[0]} {now[1]!r} ({judged.why})"
-
-
-def _ask_again(checked: Checked, row: Row, task: Task, grader: Grader, endpoint: Endpoint) -> None:
-    settings = {**row.sampling, "stop": tuple(row.sampling.get("stop", ()))}
-    known = {name: settings[name] for name in Sampling.__slots__ if name in settings}
-    answer = ask(endpoint, row.messages, Sampling(**known))
-    checked.asked += 1
-    checked.same_text += answer.text == row.text
-    checked.same_outcome += judge(answer.text, task, grader).outcome is row.outcome

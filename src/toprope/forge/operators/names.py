@@ -47,7 +47,7 @@ def variable(shown: Shown) -> Iterator[Edit]:
                 continue
             if isinstance(shown.parents.get(node), ast.Return):
                 continue
-            for other in _others(shown, node.id):
+            for other in _others(shown, node):
                 yield from shown.replace("variable", node, other)
 
 
@@ -55,15 +55,16 @@ def returned(shown: Shown) -> Iterator[Edit]:
     """Another of the function's variables returned."""
     for node in shown.body:
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Name):
-            for other in _others(shown, node.value.id):
+            for other in _others(shown, node.value):
                 yield from shown.replace("returned", node.value, other)
 
 
-def _others(shown: Shown, name: str) -> list[str]:
-    """The variables nearest in order of appearance, at most three."""
-    place = shown.variables.index(name) if name in shown.variables else 0
-    others = [other for other in shown.variables if other != name]
-    return sorted(others, key=lambda other: abs(shown.variables.index(other) - place))[:3]
+def _others(shown: Shown, node: ast.Name) -> list[str]:
+    """At most three variables that are bound by this line, nearest in order of appearance."""
+    known = [name for name, line in shown.variables.items() if line <= node.lineno]
+    place = known.index(node.id) if node.id in known else 0
+    others = [name for name in known if name != node.id]
+    return sorted(others, key=lambda other: abs(known.index(other) - place))[:3]
 
 
 def order(shown: Shown) -> Iterator[Edit]:

@@ -46,15 +46,15 @@ class Shown:
         return {c: p for p in ast.walk(self.function) for c in ast.iter_child_nodes(p)}
 
     @cached_property
-    def variables(self) -> list[str]:
-        """The function's parameters and local names, in order of appearance."""
+    def variables(self) -> dict[str, int]:
+        """The parameters and local names with the line that first binds them, in that order."""
         spec = self.function.args
         found = [a.arg for a in [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]]
-        found += [a.arg for a in (spec.vararg, spec.kwarg) if a]
-        found += [
-            n.id for n in self.body if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        ]
-        return list(dict.fromkeys(found))
+        bound = dict.fromkeys(found + [a.arg for a in (spec.vararg, spec.kwarg) if a], 1)
+        for node in self.body:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound.setdefault(node.id, node.lineno)
+        return bound
 
     def source(self, node: ast.AST) -> str | None:
         """Return the node's text if it lies on one line."""

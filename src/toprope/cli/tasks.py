@@ -1,0 +1,112 @@
+"""`toprope tasks`: what a taskset holds, and whether its tasks are sound."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from toprope.grading import prove_many
+from toprope.sandbox import open_sandbox
+from toprope.tasks import TaskFormatError, load_taskset
+from toprope.terms import InfraError, Split, Task, Tier
+
+app = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A taskset's file, or 'default'.")]
+OfSplit = Annotated[Split | None, typer.Option("--split", help="Only this split.")]
+OfTier = Annotated[Tier | None, typer.Option("--tier", help="Only this tier of held-out.")]
+
+
+@app.command("list")
+def list_tasks(
+    taskset: Name = "default",
+    split: OfSplit = None,
+    tier: OfTier = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the tasks: id, split, tier, and where each comes from; counts at the end."""
+    loaded = load_taskset(taskset)
+    tasks = _chosen(loaded.tasks, split, tier)
+    rows = [_row(task) for task in tasks]
+    if as_json:
+        typer.echo(json.dumps({"name": loaded.name, "hash": loaded.hash, "tasks": rows}, indent=1))
+        return
+    for row in rows:
+        typer.echo("\t".join(str(value or "-") for value in row.values()))
+    typer.echo(f"\n{loaded.name} {loaded.hash[:12]}: {_counts(tasks)}", err=True)
+
+
+@app.command("check")
+def check_tasks(
+    taskset: Name = "default",
+    split: OfSplit = None,
+    tier: OfTier = None,
+    limit: Annotated[int, typer.Option(help="Only so many, spread over the set; 0: all.")] = 0,
+    times: Annotated[int, typer.Option(min=1, help="How often each must end the same.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Tasks proven at once.")] = 2,
+) -> None:
+    """Prove tasks in the sandbox: the reference fix passes, unchanged it fails, every time."""
+    loaded = load_taskset(taskset)
+    tasks = _spread(_chosen(loaded.tasks, split, tier), limit)
+    sandbox = open_sandbox(workers=workers)
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            line = bar.add_task("proving", total=len(tasks))
+            proofs = prove_many(
+                tasks, sandbox, times=times, tell=lambda done: bar.update(line, completed=done)
+            )
+    finally:
+        sandbox.close()
+    found = list(zip(tasks, proofs, strict=True))
+    lost = [(task, str(fault)) for task, fault in found if isinstance(fault, InfraError)]
+    broken = [(t, p.why) for t, p in found if not isinstance(p, InfraError) and not p.ok]
+    for task, why in [*broken, *lost]:
+        typer.echo(f"{task.id}: {why}")
+    proven = len(tasks) - len(broken) - len(lost)
+    typer.echo(f"{proven} of {len(tasks)} tasks are proven, {times} times each")
+    if broken or lost:
+        raise TaskFormatError(
+            f"{len(broken)} tasks are broken and {len(lost)} could not be judged; "
+            "mend the broken ones or leave them out of the taskset, and check the others again"
+        )
+
+
+def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> list[Task]:
+    return [
+        task
+        for task in tasks
+        if (split is None or task.split is split) and (tier is None or task.tier is tier)
+    ]
+
+
+def _spread(tasks: list[Task], limit: int) -> list[Task]:
+    if not 0 < limit < len(tasks):
+        return tasks
+    return [tasks[at * len(tasks) // limit] for at in range(limit)]
+
+
+def _row(task: Task) -> dict[str, str | int | None]:
+    source = task.source
+    return {
+        "id": task.id,
+        "split": task.split.value,
+        "tier": task.tier.value if task.tier else None,
+        "package": f"{source.package} {source.version}",
+        "function": f"{source.path}:{source.line} {source.function}",
+        "licence": source.licence,
+        "operator": source.operator,
+    }
+
+
+def _counts(tasks: Sequence[Task]) -> str:
+    kinds = Counter(f"{t.split} ({t.tier})" if t.tier else str(t.split) for t in tasks)
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    packages = len({task.source.package for task in tasks})
+    functions = len({task.source.cluster for task in tasks})
+    return f"{told or 'no tasks'}; {functions} functions of {packages} packages"
