@@ -136,6 +136,7 @@ def sentence(rng: random.Random) -> tuple[str, str]:
 
 def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int = 48) -> Path:
     """Train the tiny model from scratch and write it as a model folder."""
+    torch.set_num_threads(1)
     rng = random.Random(seed)
     tokenizer = make_tokenizer()
     model = make_model(len(tokenizer), seed)
@@ -164,32 +165,61 @@ def _loss(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Ten
 
 def settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
     """Return the settings of a micro climb, deterministic: one thread, and no clock."""
-    return load_config(
-        "default",
-        [
-            f'taskset="{taskset}"',
-            f'student.model="{student}"',
-            'student.dtype="float32"',
-            "student.max_tokens=6",
-            'teacher.kind="reference"',
-            "cold_start.tasks=32",
-            "cold_start.granted_tasks=4",
-            "cold_start.granted_draws=2",
-            "seeding.demonstrations=16",
-            "seeding.batch=4",
-            "seeding.learning_rate=1.2e-3",
-            "seeding.pilot_tasks=32",
-            "climbing.tasks=8",
-            "climbing.explore=0.5",
-            "climbing.learning_rate=5e-4",
-            "climbing.pilots_per_step=8",
-            "evaluation.dev_every=10",
-            "evaluation.before_draws=8",
-            "evaluation.seeded_draws=8",
-            "limits.minutes=0",
-            "limits.steps=20",
-            "limits.checkpoint_every=4",
-            "limits.threads=1",
-            *overrides,
-        ],
-    )
+    return load_config("default", [*BASICS, *sources(taskset, student), *WHOLE, *overrides])
+
+
+def short_settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
+    """Return the settings of a climb that has every phase and is as short as it can be."""
+    return load_config("default", [*BASICS, *sources(taskset, student), *SHORT, *overrides])
+
+
+def sources(taskset: Path, student: Path) -> list[str]:
+    return [f'taskset="{taskset}"', f'student.model="{student}"']
+
+
+BASICS = (
+    'student.dtype="float32"',
+    "student.max_tokens=6",
+    'teacher.kind="reference"',
+    "seeding.batch=4",
+    "seeding.learning_rate=1.2e-3",
+    "climbing.tasks=8",
+    "climbing.explore=0.5",
+    "climbing.learning_rate=5e-4",
+    "climbing.pilots_per_step=8",
+    "limits.minutes=0",
+    "limits.threads=1",
+)
+WHOLE = (
+    "cold_start.tasks=32",
+    "cold_start.granted_tasks=4",
+    "cold_start.granted_draws=2",
+    "seeding.demonstrations=16",
+    "seeding.pilot_tasks=32",
+    "evaluation.dev_every=10",
+    "evaluation.before_draws=8",
+    "evaluation.seeded_draws=8",
+    "limits.steps=20",
+    "limits.checkpoint_every=5",
+)
+SHORT = (
+    "cold_start.tasks=10",
+    "cold_start.draws=4",
+    "cold_start.granted_tasks=2",
+    "cold_start.granted_draws=1",
+    "seeding.demonstrations=6",
+    "seeding.pilot_tasks=10",
+    "seeding.pilot_draws=4",
+    "climbing.tasks=4",
+    "climbing.group=4",
+    "evaluation.heldout_tasks=4",
+    "evaluation.before_draws=1",
+    "evaluation.seeded_draws=1",
+    "evaluation.after_draws=2",
+    "evaluation.dev_tasks=2",
+    "evaluation.dev_every=2",
+    "evaluation.frozen_base_draws=2",
+    "limits.steps=6",
+    "limits.checkpoint_every=2",
+    "limits.sandbox_workers=1",
+)

@@ -110,7 +110,7 @@ def test_the_card_says_what_was_shown_and_what_was_not(card):
     assert "2.0 % [0.0, 4.0]" in row
     assert "10.0 % [8.0, 12.0]" in row
     assert "17.5 % [15.5, 19.5] | 1.1 %" in row
-    assert "near 7.5 % [1.0, 14.0]" in text
+    assert "in points: near 7.5 [1.0, 14.0]" in text
     assert "| mid" not in text
     assert "made from a quantised file" in text
     assert "## What was not shown" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -48,7 +49,8 @@ def command(
     from toprope.tasks import load_taskset
 
     asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature)
-    found = find_subjects(subjects or [], endpoints or [])
+    to_stderr = partial(typer.echo, err=True)
+    found = find_subjects(subjects or [], endpoints or [], say=to_stderr)
     sandbox = open_sandbox(workers=workers, unsafe_local=unsafe_local)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -63,6 +63,7 @@ def restore(crew: Crew) -> int:
     last = crew.ledger.last_commit()
     assert last is not None
     crew.version = last.version
+    _prune(crew, back)  # a kill may have come between the commit and this
     return back
 
 

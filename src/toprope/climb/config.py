@@ -126,8 +126,9 @@ class ClimbConfig(_Section):
         """Without a teacher there are no demonstrations, unless someone asks for both."""
         sections = values if isinstance(values, dict) else {}
         teacher, seeding = sections.get("teacher"), sections.get("seeding", {})
-        plain = isinstance(teacher, dict) and isinstance(seeding, dict)
-        if plain and teacher.get("kind") == "none":
+        if not isinstance(teacher, dict) or not isinstance(seeding, dict):
+            return values
+        if teacher.get("kind") == "none":
             return {**sections, "seeding": {"demonstrations": 0, **seeding}}
         return values
 

@@ -27,13 +27,13 @@ def export_run(run: Path, out: Path, which: str = LAST) -> Exported:
     """
     past = PastRun.open(run)
     checkpoint = past.checkpoint(which)
-    facts = check_checkpoint(checkpoint)
+    student, facts = past.config.student, check_checkpoint(checkpoint)
     summary = _of_version(past, int(facts["version"]))
     card = {
         "name": out.name,
         "base": _about_base(past, checkpoint, str(summary["student"])),
         "taskset": summary["taskset"],
-        "harness": describe(max_tokens=past.config.student.max_tokens),
+        "harness": describe(max_tokens=student.max_tokens, dtype=student.dtype),
         "summary": summary,
         "run": str(summary["run"]),
         "checkpoint": checkpoint.name,

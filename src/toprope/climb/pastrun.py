@@ -17,7 +17,7 @@ from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import recompute
 from toprope.policy.checkpoint import step_name
-from toprope.policy.load import resolve
+from toprope.policy.load import Say, resolve
 
 LAST, BEST = "last", "best"
 
@@ -43,9 +43,9 @@ class PastRun:
         except ConfigError as error:
             raise RunDirError(f"{error}; another version of toprope wrote this run") from error
 
-    def base(self) -> Path:
+    def base(self, *, say: Say = print) -> Path:
         """Return the folder of the student that the run began with, fetched if need be."""
-        return resolve(self.config.student.model)
+        return resolve(self.config.student.model, say=say)
 
     def checkpoint(self, which: str = LAST) -> Path:
         """Return the folder of the `last` or `best` checkpoint, or of one by name (`step-…`).

@@ -25,7 +25,7 @@ from toprope.climb.rundir import CONFIG, RunDirError
 from toprope.climb.start import open_sampler
 from toprope.grading import Grader
 from toprope.harness import lines
-from toprope.policy.load import about_model, load_model, load_tokenizer, resolve
+from toprope.policy.load import Say, about_model, load_model, load_tokenizer, resolve
 from toprope.teacher.openai import Endpoint, EndpointError, Sampling
 from toprope.terms import Outcome, Task, Verdict
 
@@ -170,19 +170,21 @@ class EndpointSubject:
         return read if isinstance(read, Verdict) else dict(read)
 
 
-def find_subjects(words: Sequence[str], endpoints: Sequence[str] = ()) -> list[Subject]:
+def find_subjects(
+    words: Sequence[str], endpoints: Sequence[str] = (), *, say: Say = print
+) -> list[Subject]:
     """Return what the words name, each once: runs, checkpoints, models, then endpoints.
 
     A run is two subjects, the base that it began with and its last checkpoint. An endpoint
-    is a URL, or `URL#MODEL` where it serves several.
+    is a URL, or `URL#MODEL` where it serves several. `say` hears of a model that is fetched.
     """
     found: list[Subject] = []
     seen: set[Path] = set()
     for word in words:
-        for subject in _models(word):
-            if subject.folder.resolve() not in seen:
-                seen.add(subject.folder.resolve())
-                found.append(subject)
+        for model in _models(word, say):
+            if model.folder.resolve() not in seen:
+                seen.add(model.folder.resolve())
+                found.append(model)
     found += [_endpoint(url) for url in endpoints]
     for name, count in Counter(subject.name for subject in found).items():
         for subject in found:
@@ -191,20 +193,20 @@ def find_subjects(words: Sequence[str], endpoints: Sequence[str] = ()) -> list[S
     return found
 
 
-def _models(word: str) -> list[ModelSubject]:
+def _models(word: str, say: Say) -> list[ModelSubject]:
     path = Path(word).expanduser()
     if (path / CONFIG).is_file():
-        return _of_run(PastRun.open(path))
+        return _of_run(PastRun.open(path), say)
     run = path.resolve().parent.parent
     if path.is_dir() and (run / CONFIG).is_file():
         config = PastRun.open(run).config
         return [ModelSubject(f"{run.name} {path.resolve().name}", path, config)]
-    folder = resolve(word)
+    folder = resolve(word, say=say)
     return [ModelSubject(folder.name, folder, _settings_of(folder))]
 
 
-def _of_run(run: PastRun) -> list[ModelSubject]:
-    base = run.base()
+def _of_run(run: PastRun, say: Say) -> list[ModelSubject]:
+    base = run.base(say=say)
     name = str(about_model(base)["name"])
     subjects = [ModelSubject(f"base {name}", base, run.config)]
     try:

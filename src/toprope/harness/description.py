@@ -10,8 +10,11 @@ from typing import Any
 from toprope.harness import lines
 
 
-def describe(*, max_tokens: int) -> dict[str, Any]:
-    """Return the harness as plain data, for `harness.json` beside exported weights."""
+def describe(*, max_tokens: int, dtype: str) -> dict[str, Any]:
+    """Return the harness as plain data, for `harness.json` beside exported weights.
+
+    `dtype` is the precision that the student was sampled in.
+    """
     shown, answer = lines.SHOTS[0]
     return {
         "dialect": lines.DIALECT,
@@ -28,5 +31,5 @@ def describe(*, max_tokens: int) -> dict[str, Any]:
             ],
             "answer": answer,
         },
-        "limits": {"max_tokens": max_tokens, "temperature": 1.0},
+        "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
     }

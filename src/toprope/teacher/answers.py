@@ -38,7 +38,8 @@ class AnswerBank:
         """Keep the answers of a file of raw answers, one JSON object a line.
 
         A row holds `messages`, `text`, `usage` and `settings`, as a chat client logs them;
-        `index`, `finish` and `seconds` where they are known. A cut last line is passed over.
+        `index`, `finish`, `seconds` and `system_fingerprint` where they are known. A cut last line
+        is passed over.
         """
         found: list[tuple[int, Answer]] = []
         for number, line in enumerate(path.read_text().split("\n")[:-1], start=1):
@@ -71,4 +72,5 @@ def _answer(row: dict[str, object]) -> Answer:
         completion_tokens=int(usage["completion_tokens"]),
         sampling=settings,
         seconds=float(str(row.get("seconds") or 0.0)),
+        server=str(row.get("system_fingerprint") or ""),
     )

@@ -54,6 +54,7 @@ def ask(endpoint: Endpoint, talk: Messages, sampling: Sampling) -> Answer:
         completion_tokens=reply.completion_tokens,
         sampling=sampling.settings(),
         seconds=round(time.monotonic() - began, 3),
+        server=reply.server,
     )
 
 

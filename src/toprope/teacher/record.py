@@ -145,6 +145,7 @@ def _row(work: Work, task: Task, index: int, answer: Answer) -> Row:
         completion_tokens=answer.completion_tokens,
         sampling=answer.sampling,
         seconds=answer.seconds,
+        server=answer.server,
         outcome=judged.outcome,
         why=judged.why,
         action=judged.action,

@@ -51,11 +51,15 @@ class Answer:
     completion_tokens: int
     sampling: Mapping[str, Any]
     seconds: float
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded attempt, failures included: what was asked, what came, what it was worth."""
+    """One recorded attempt, failures included: what was asked, what came, what it was worth.
+
+    `server` is the build that gave this answer, as the endpoint itself told it.
+    """
 
     id: str
     task_id: str
@@ -70,6 +74,7 @@ class Row:
     outcome: Outcome
     why: str
     action: str | None
+    server: str = ""
 
     def fits(self, task: Task) -> bool:
         """Whether the row is of this task, and the task still reads as it did then."""
@@ -86,6 +91,7 @@ class Row:
             self.completion_tokens,
             self.sampling,
             self.seconds,
+            self.server,
         )
 
     def attempt(self, teacher: str, price: Price | None = None) -> Attempt:

@@ -1,0 +1,23 @@
+"""What several test files share: the micro world, made once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def micro_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model of the micro world, trained from scratch (about 10 s of one core)."""
+    from micro_world import write_student
+
+    return write_student(tmp_path_factory.mktemp("micro") / "student")
+
+
+@pytest.fixture(scope="session")
+def micro_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The taskset of the micro world."""
+    from micro_world import write_taskset
+
+    return write_taskset(tmp_path_factory.mktemp("micro") / "micro.jsonl")

@@ -1,0 +1,214 @@
+"""Nothing is lost: a climb killed at any instant ends as the undisturbed one, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import toprope
+from micro_climber import left_in
+from micro_world import short_settings
+from sandbox_flaky import FlakySandbox
+from toprope.climb.run import climb
+from toprope.grading import Grader
+from toprope.grading.verdict import attempt_key
+from toprope.harness import lines
+from toprope.ledger.rows import AFTER, BEFORE, TRAIN
+from toprope.ledger.store import Ledger
+from toprope.sandbox import Sandbox, open_sandbox
+from toprope.tasks import load_taskset
+from toprope.terms import Outcome, Task
+
+HERE = Path(__file__).parent
+SOURCE = Path(toprope.__file__).parent.parent
+
+# In the order in which a climb comes to them: after each phase, and between the steps of
+# an iteration's end (episodes, checkpoint's rename, metrics, the ledger's commit, pruning).
+POINTS = (
+    "toprope.climb.measure:prove_all",
+    "toprope.climb.measure:evaluate",
+    "toprope.climb.measure:cold_test",
+    "toprope.climb.measure:protocol_granted",
+    "toprope.climb.rundir:RunDir.save_episodes",
+    "toprope.climb.rundir:RunDir.add_metrics",
+    "toprope.ledger.store:Ledger.commit",
+    "toprope.climb.measure:pilot",
+    "toprope.climb.learner:Learner.imitate",
+    "toprope.climb.helping:look_again",
+    "toprope.climb.commit:_checkpoint",
+    "toprope.climb.rundir:RunDir.add_metrics",
+    "toprope.climb.commit:_prune",
+    "toprope.climb.play:Player.play",
+    "toprope.climb.books:record#2",
+    "toprope.climb.learner:Learner.reinforce",
+    "toprope.climb.measure:evaluate_dev",
+    "toprope.climb.commit:_checkpoint",
+    "toprope.climb.measure:frozen_base",
+    "toprope.climb.graduation:judge",
+    "toprope.ledger.store:Ledger.commit",
+)
+
+
+def sit(run: Path, tasks: Path, student: Path, *ends: str) -> dict[str, Any]:
+    """Run the sittings of `micro_climber.py`, which ends them by SIGKILL where it is told."""
+    done = subprocess.run(
+        [sys.executable, HERE / "micro_climber.py", run, tasks, student, *ends],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(micro_tasks: Path, micro_student: Path, tmp_path_factory: Any) -> dict[str, Any]:
+    """The undisturbed climb, what it left, and how long it took."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    found = sit(run, micro_tasks, micro_student, "")
+    assert found["sittings"][0]["status"] == 0
+    return {"run": run, "left": found["left"], "s": found["sittings"][0]["s"]}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    opened = open_sandbox(workers=2)
+    yield opened
+    opened.close()
+
+
+def test_kills_after_every_phase_and_around_the_commit_change_nothing(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
+) -> None:
+    found = sit(tmp_path / "run", micro_tasks, micro_student, *POINTS, "")
+    ends = {at["end"]: at["status"] for at in found["sittings"]}
+    assert ends == {**dict.fromkeys(POINTS, -9), "": 0}  # every point was come to, and fatal
+    assert found["left"] == whole["left"]
+
+
+def test_kills_at_random_moments_one_after_another_change_nothing(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    moments = [f"{rng.uniform(0.3, 1.0) * whole['s']:.3f}" for _ in range(6)]
+    found = sit(tmp_path / "run", micro_tasks, micro_student, *moments, "")
+    assert found["sittings"][0]["status"] == -9
+    assert found["left"] == whole["left"]
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_of_twenty_random_moments_changes_nothing(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(1)
+    killed = 0
+    for number in range(20):
+        moment = f"{rng.uniform(0.02, 0.98) * whole['s']:.3f}"
+        found = sit(tmp_path / str(number), micro_tasks, micro_student, moment, "")
+        killed += found["sittings"][0]["status"] == -9
+        assert found["left"] == whole["left"], f"killed after {moment} s"
+    assert killed >= 15
+
+
+def test_a_finished_run_is_left_as_it_is(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, sandbox: Sandbox
+) -> None:
+    again = climb(short_settings(micro_tasks, micro_student), whole["run"], sandbox=sandbox)
+    assert again["status"] == "finished"
+    assert again["stop_reason"] == "6 iterations were asked for"
+    assert left_in(whole["run"]) == whole["left"]
+
+
+def test_recoverable_faults_in_15_percent_of_grading_calls_change_nothing(
+    whole: dict[str, Any],
+    micro_tasks: Path,
+    micro_student: Path,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("toprope.climb.start.Grader", partial(Grader, retries=5))
+    flaky = FlakySandbox(sandbox, rate=0.15)
+    summary = climb(short_settings(micro_tasks, micro_student), tmp_path / "run", sandbox=flaky)
+    assert flaky.faults > 10
+    assert summary["integrity"]["infra"] == 0
+    assert left_in(tmp_path / "run") == whole["left"]
+
+
+def failing_attempt_of_a_mixed_group(run: Path, tasks: dict[str, Task]) -> tuple[str, str]:
+    """Return (grading key, task id) of a failed answer beside which others passed or failed."""
+    with Ledger.open(run) as ledger:
+        rows = ledger.db.execute(
+            "SELECT iteration, task_id FROM evidence WHERE purpose = ? GROUP BY iteration, task_id "
+            "HAVING sum(outcome = 'passed') BETWEEN 1 AND 2 AND sum(outcome = 'failed') > 1",
+            [TRAIN],
+        ).fetchall()
+    for iteration, task_id in rows:
+        for episode in micro_episodes(run, iteration):
+            if episode["task_id"] == task_id and episode["verdict"]["outcome"] == "failed":
+                changes = lines.parse(episode["text"], tasks[task_id])
+                return attempt_key(tasks[task_id], changes), task_id
+    raise AssertionError("the undisturbed run has no such group: choose another seed")
+
+
+def micro_episodes(run: Path, iteration: int) -> list[dict[str, Any]]:
+    import gzip
+
+    shard = run / "episodes" / f"iteration-{iteration:06d}.jsonl.gz"
+    return [json.loads(line) for line in gzip.decompress(shard.read_bytes()).splitlines()]
+
+
+def test_permanent_faults_drop_out_of_their_group_and_touch_nothing_else(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    tasks = {task.id: task for task in load_taskset(micro_tasks).tasks}
+    doomed, task_id = failing_attempt_of_a_mixed_group(whole["run"], tasks)
+    flaky = FlakySandbox(sandbox, permanent=(doomed,))
+    run = tmp_path / "run"
+    summary = climb(short_settings(micro_tasks, micro_student), run, sandbox=flaky)
+    assert summary["integrity"]["infra"] > 0
+    with Ledger.open(run) as ledger, Ledger.open(whole["run"]) as clean:
+        lost = {
+            row.episode_id
+            for row in ledger.evidence_for(task_id)
+            if row.outcome is Outcome.INFRA
+        }
+        assert len(lost) == summary["integrity"]["infra"]  # no other task lost anything
+        for iteration in (0, 1):  # before anything was learnt from what is left
+            for ours, theirs in zip(
+                evidence(ledger, iteration), evidence(clean, iteration), strict=True
+            ):
+                assert ours[:1] == theirs[:1]
+                assert ours[1] == ("infra" if ours[0] in lost else theirs[1])
+    shown = {e["id"]: e["verdict"]["why"] for i in range(8) for e in micro_episodes(run, i)}
+    assert all(shown[episode].startswith("not graded after 3 tries") for episode in lost)
+    assert summary["heldout"]["after"]["all"]["samples"] == 4 * 2
+    assert {BEFORE, AFTER} <= {row.purpose for row in ledger_rows(run)}
+
+
+def evidence(ledger: Ledger, iteration: int) -> list[tuple[str, str]]:
+    return ledger.db.execute(
+        "SELECT episode_id, outcome FROM evidence WHERE iteration = ? ORDER BY episode_id",
+        [iteration],
+    ).fetchall()
+
+
+def ledger_rows(run: Path) -> list[Any]:
+    from toprope.ledger import queries
+
+    with Ledger.open(run) as ledger:
+        return queries.evidence(ledger.db)
