@@ -24,9 +24,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import micro_world
 import torch
 
+import micro_world
 from toprope.climb.run import climb
 from toprope.ledger.store import Ledger
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -22,11 +23,10 @@ from toprope.climb.run import climb
 from toprope.grading import Grader
 from toprope.grading.verdict import attempt_key
 from toprope.harness import lines
-from toprope.ledger.rows import AFTER, BEFORE, TRAIN
 from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import load_taskset
-from toprope.terms import Outcome, Task
+from toprope.terms import Outcome, State
 
 HERE = Path(__file__).parent
 SOURCE = Path(toprope.__file__).parent.parent
@@ -104,9 +104,9 @@ def test_kills_at_random_moments_one_after_another_change_nothing(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
     rng = random.Random(0)
-    moments = [f"{rng.uniform(0.3, 1.0) * whole['s']:.3f}" for _ in range(6)]
+    moments = [f"{rng.uniform(0.1, 0.6) * whole['s']:.3f}" for _ in range(6)]
     found = sit(tmp_path / "run", micro_tasks, micro_student, *moments, "")
-    assert found["sittings"][0]["status"] == -9
+    assert -9 in [at["status"] for at in found["sittings"]]
     assert found["left"] == whole["left"]
 
 
@@ -149,66 +149,42 @@ def test_recoverable_faults_in_15_percent_of_grading_calls_change_nothing(
     assert left_in(tmp_path / "run") == whole["left"]
 
 
-def failing_attempt_of_a_mixed_group(run: Path, tasks: dict[str, Task]) -> tuple[str, str]:
-    """Return (grading key, task id) of a failed answer beside which others passed or failed."""
-    with Ledger.open(run) as ledger:
-        rows = ledger.db.execute(
-            "SELECT iteration, task_id FROM evidence WHERE purpose = ? GROUP BY iteration, task_id "
-            "HAVING sum(outcome = 'passed') BETWEEN 1 AND 2 AND sum(outcome = 'failed') > 1",
-            [TRAIN],
-        ).fetchall()
-    for iteration, task_id in rows:
-        for episode in micro_episodes(run, iteration):
-            if episode["task_id"] == task_id and episode["verdict"]["outcome"] == "failed":
-                changes = lines.parse(episode["text"], tasks[task_id])
-                return attempt_key(tasks[task_id], changes), task_id
-    raise AssertionError("the undisturbed run has no such group: choose another seed")
+def test_permanent_faults_drop_out_of_their_group_and_touch_nothing_else(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    episode = failure_in_the_cold_test(whole["run"])
+    task = load_taskset(micro_tasks).by_id(episode["task_id"])
+    doomed = attempt_key(task, lines.parse(episode["text"], task))
+    run = tmp_path / "run"
+    flaky = FlakySandbox(sandbox, permanent=(doomed,))
+    summary = climb(short_settings(micro_tasks, micro_student), run, sandbox=flaky)
+    with Ledger.open(run) as ledger, Ledger.open(whole["run"]) as clean:
+        ours, theirs = measured(ledger), measured(clean)
+        states = ledger.states()
+    lost = {id_ for id_, outcome in ours.items() if outcome == Outcome.INFRA}
+    same = [e for e in episodes(run, 0) if e["task_id"] == task.id]
+    same_text = {e["id"] for e in same if e["text"] == episode["text"]}
+    assert lost == same_text
+    assert ours == {**theirs, **dict.fromkeys(lost, "infra")}
+    assert states[task.id] is not State.COLD  # what was lost is no evidence of a failure
+    assert summary["integrity"]["infra"] >= len(lost)
+    assert summary["status"] == "finished"
 
 
-def micro_episodes(run: Path, iteration: int) -> list[dict[str, Any]]:
-    import gzip
+def failure_in_the_cold_test(run: Path) -> dict[str, Any]:
+    """Return an episode of the cold test that failed, well-formed."""
+    return next(
+        e
+        for e in episodes(run, 0)
+        if e["id"].startswith("cold/") and e["verdict"]["outcome"] == "failed"
+    )
 
+
+def episodes(run: Path, iteration: int) -> list[dict[str, Any]]:
     shard = run / "episodes" / f"iteration-{iteration:06d}.jsonl.gz"
     return [json.loads(line) for line in gzip.decompress(shard.read_bytes()).splitlines()]
 
 
-def test_permanent_faults_drop_out_of_their_group_and_touch_nothing_else(
-    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    tasks = {task.id: task for task in load_taskset(micro_tasks).tasks}
-    doomed, task_id = failing_attempt_of_a_mixed_group(whole["run"], tasks)
-    flaky = FlakySandbox(sandbox, permanent=(doomed,))
-    run = tmp_path / "run"
-    summary = climb(short_settings(micro_tasks, micro_student), run, sandbox=flaky)
-    assert summary["integrity"]["infra"] > 0
-    with Ledger.open(run) as ledger, Ledger.open(whole["run"]) as clean:
-        lost = {
-            row.episode_id
-            for row in ledger.evidence_for(task_id)
-            if row.outcome is Outcome.INFRA
-        }
-        assert len(lost) == summary["integrity"]["infra"]  # no other task lost anything
-        for iteration in (0, 1):  # before anything was learnt from what is left
-            for ours, theirs in zip(
-                evidence(ledger, iteration), evidence(clean, iteration), strict=True
-            ):
-                assert ours[:1] == theirs[:1]
-                assert ours[1] == ("infra" if ours[0] in lost else theirs[1])
-    shown = {e["id"]: e["verdict"]["why"] for i in range(8) for e in micro_episodes(run, i)}
-    assert all(shown[episode].startswith("not graded after 3 tries") for episode in lost)
-    assert summary["heldout"]["after"]["all"]["samples"] == 4 * 2
-    assert {BEFORE, AFTER} <= {row.purpose for row in ledger_rows(run)}
-
-
-def evidence(ledger: Ledger, iteration: int) -> list[tuple[str, str]]:
-    return ledger.db.execute(
-        "SELECT episode_id, outcome FROM evidence WHERE iteration = ? ORDER BY episode_id",
-        [iteration],
-    ).fetchall()
-
-
-def ledger_rows(run: Path) -> list[Any]:
-    from toprope.ledger import queries
-
-    with Ledger.open(run) as ledger:
-        return queries.evidence(ledger.db)
+def measured(ledger: Ledger) -> dict[str, str]:
+    """Return the outcome of every episode of iteration 0, before anything was learnt."""
+    return dict(ledger.db.execute("SELECT episode_id, outcome FROM evidence WHERE iteration = 0"))

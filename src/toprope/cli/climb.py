@@ -41,6 +41,8 @@ def command(
     overrides = list(settings or [])
     if teacher is not None:
         overrides.append(f'teacher.kind="{teacher}"')
+    if teacher == "none":
+        overrides.append("seeding.demonstrations=0")
     config = load_config(recipe, overrides)
     if check:
         typer.echo(to_toml(config))

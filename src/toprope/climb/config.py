@@ -34,7 +34,7 @@ class Student(_Section):
     model: str = "smollm2-135m-instruct"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     max_tokens: Positive = 48
-    max_rows: Positive = 128
+    max_rows: Positive = 512
     most_train_tokens: Positive = 2048
 
 
@@ -64,7 +64,7 @@ class Seeding(_Section):
     demonstrations: Count = 128
     per_task: Annotated[int, Field(ge=1, le=4)] = 1
     epochs: Annotated[int, Field(ge=1, le=2)] = 2
-    batch: Positive = 16
+    batch: Positive = 8
     learning_rate: Rate = 1e-4
     pilot_tasks: Count = 120
     pilot_draws: Positive = 8
