@@ -64,8 +64,8 @@ class Seeding(_Section):
     demonstrations: Count = 128
     per_task: Annotated[int, Field(ge=1, le=4)] = 1
     epochs: Annotated[int, Field(ge=1, le=2)] = 2
-    batch: Positive = 8
-    learning_rate: Rate = 1e-4
+    batch: Positive = 4
+    learning_rate: Rate = 2e-4
     pilot_tasks: Count = 120
     pilot_draws: Positive = 8
 

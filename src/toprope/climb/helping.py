@@ -119,6 +119,6 @@ def _book_calls(crew: Crew, help_: Help) -> None:
 def _meter(crew: Crew, attempts: tuple[Attempt, ...]) -> None:
     tokens = sum(a.prompt_tokens + a.completion_tokens for a in attempts)
     if tokens and crew.config.teacher.kind != "reference":
-        size = float(crew.ledger.meta().get("teacher_parameters") or 0)
+        size = float(crew.ledger.facts().get("teacher_parameters") or 0)
         row = Meter(crew.meters.iteration, "teacher", flops=2 * size * tokens)
         crew.ledger.record_meters([row])

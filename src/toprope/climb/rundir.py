@@ -146,8 +146,9 @@ def disk_room(run: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if means_full(error) or isinstance(error, DiskFull):
+            met = error.__cause__ if isinstance(error, DiskFull) else error
             raise RunDirError(
-                f"the disk of {run} is full ({error}): free some space and run the same command "
+                f"the disk of {run} is full ({met}): free some space and run the same command "
                 "to go on; everything up to the last committed iteration is safe"
             ) from error
         raise

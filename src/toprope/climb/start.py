@@ -55,7 +55,12 @@ def assemble(
     _require_same(ledger, folder, taskset)
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
     ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.tasks))
-    ledger.record_facts(_facts(config, folder, taskset, student, sandbox))
+    ledger.record_facts(
+        {
+            **_facts(config, folder, taskset, student, sandbox),
+            "teacher_parameters": teacher.parameters if teacher is not None else None,
+        }
+    )
     tokenizer = load_tokenizer(student)
     model = load_model(student, dtype=config.student.dtype)
     meters, shape = Meters(), Shape.of(model)
