@@ -2,10 +2,10 @@
 
 Every sitting is a forked process, so that torch is imported once. A sitting is told where
 to die: after the n-th return of a function ("toprope.climb.books:record#2"), after some
-seconds ("1.25"), or nowhere (""). Prints one JSON line: what is left in the folder, and how
-each sitting ended.
+seconds ("1.25"), or nowhere (""). Prints a JSON line per climb: what is left in its folder,
+and how each sitting ended. "--" begins another climb, in a folder of its own.
 
-    python micro_climber.py RUN TASKSET STUDENT SITTING...
+    python micro_climber.py FOLDER TASKSET STUDENT SITTING... [-- SITTING...]...
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def left_in(run: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run, tasks, student = map(Path, sys.argv[1:4])
-    sittings = [sit(run, tasks, student, end) for end in sys.argv[4:]]
-    print(json.dumps({"left": left_in(run), "sittings": sittings}))
+    folder, tasks, student = map(Path, sys.argv[1:4])
+    for number, climb_ in enumerate(" ".join(sys.argv[4:]).split(" -- ")):
+        run = folder / str(number)
+        sittings = [sit(run, tasks, student, end) for end in climb_.split(" ")]
+        print(json.dumps({"left": left_in(run), "sittings": sittings}), flush=True)
