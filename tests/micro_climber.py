@@ -2,7 +2,8 @@
 
 Every sitting is a forked process, so that torch is imported once. A sitting is told where
 to die: after the n-th return of a function ("toprope.climb.books:record#2"), after some
-seconds ("1.25"), or nowhere (""). Prints a JSON line per climb: what is left in its folder,
+seconds of its own processor time ("1.25", the same moment on a busy machine), or nowhere
+(""). Prints a JSON line per climb: what is left in its folder,
 and how each sitting ended. "--" begins another climb, in a folder of its own.
 
     python micro_climber.py FOLDER TASKSET STUDENT SITTING... [-- SITTING...]...
@@ -17,7 +18,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -61,21 +61,28 @@ def counted(function: Callable[..., Any], left: int) -> Callable[..., Any]:
 
 def sit(run: Path, tasks: Path, student: Path, end: str) -> dict[str, Any]:
     """Climb in a process of its own until it is done, or dies where it was told to."""
-    begun = time.monotonic()
+    read, write = os.pipe()
     child = os.fork()
     if child == 0:
         code = 70
         try:
             if end[:1].isdigit():
-                threading.Timer(float(end), die).start()
+                # Its default action ends the process on the spot, as SIGKILL does.
+                signal.signal(signal.SIGPROF, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_PROF, float(end))
             elif end:
                 die_after_return(end)
+            begun = time.process_time()
             climb(micro_world.short_settings(tasks, student), run)
+            os.write(write, repr(time.process_time() - begun).encode())
             code = 0
         finally:
             os._exit(code)
+    os.close(write)
     _, status = os.waitpid(child, 0)
-    return {"end": end, "status": os.waitstatus_to_exitcode(status), "s": time.monotonic() - begun}
+    spent = os.read(read, 99)
+    os.close(read)
+    return {"end": end, "status": os.waitstatus_to_exitcode(status), "cpu_s": float(spent or 0)}
 
 
 def left_in(run: Path) -> dict[str, Any]:

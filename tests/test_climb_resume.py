@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from toprope.terms import Outcome, State
 
 HERE = Path(__file__).parent
 SOURCE = Path(toprope.__file__).parent.parent
+KILLED = -signal.SIGPROF
 
 # In the order in which a climb comes to them: after each phase, and between the steps of
 # an iteration's end (episodes, checkpoint's rename, metrics, the ledger's commit, pruning).
@@ -77,11 +79,11 @@ def sit(folder: Path, tasks: Path, student: Path, *ends: str) -> list[dict[str, 
 
 @pytest.fixture(scope="module")
 def whole(micro_tasks: Path, micro_student: Path, tmp_path_factory: Any) -> dict[str, Any]:
-    """The undisturbed climb, what it left, and how long it took."""
+    """The undisturbed climb, what it left, and the processor time it took."""
     folder = tmp_path_factory.mktemp("whole")
     (found,) = sit(folder, micro_tasks, micro_student, "")
     assert found["sittings"][0]["status"] == 0
-    return {"run": folder / "0", "left": found["left"], "s": found["sittings"][0]["s"]}
+    return {"run": folder / "0", "left": found["left"], "cpu_s": found["sittings"][0]["cpu_s"]}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,10 @@ def test_kills_after_every_phase_and_around_the_commit_change_nothing(
 ) -> None:
     (found,) = sit(tmp_path, micro_tasks, micro_student, *POINTS, "")
     ends = {at["end"]: at["status"] for at in found["sittings"]}
-    assert ends == {**dict.fromkeys(POINTS, -9), "": 0}  # every point was come to, and fatal
+    assert ends == {
+        **dict.fromkeys(POINTS, -signal.SIGKILL),
+        "": 0,
+    }  # every point was come to, and fatal
     assert found["left"] == whole["left"]
 
 
@@ -104,9 +109,10 @@ def test_kills_at_random_moments_one_after_another_change_nothing(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
     rng = random.Random(0)
-    moments = [f"{rng.uniform(0.1, 0.6) * whole['s']:.3f}" for _ in range(6)]
+    moments = [f"{rng.uniform(0.1, 0.5) * whole['cpu_s']:.3f}" for _ in range(6)]
     (found,) = sit(tmp_path, micro_tasks, micro_student, *moments, "")
-    assert -9 in [at["status"] for at in found["sittings"]]
+    killed = [at["status"] for at in found["sittings"]].count(KILLED)
+    assert killed >= 3  # the later ones may find the climb done
     assert found["left"] == whole["left"]
 
 
@@ -115,14 +121,14 @@ def test_a_kill_at_any_of_twenty_random_moments_changes_nothing(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
     killed, rng = 0, random.Random(1)
-    moments = [f"{rng.uniform(0.05, 0.95) * whole['s']:.3f}" for _ in range(20)]
+    moments = [f"{rng.uniform(0.05, 0.95) * whole['cpu_s']:.3f}" for _ in range(20)]
     ends = [end for moment in moments for end in ("--", moment, "")][1:]
     climbs = sit(tmp_path, micro_tasks, micro_student, *ends)
     for found, moment in zip(climbs, moments, strict=True):
         assert found["sittings"][1]["status"] == 0
         assert found["left"] == whole["left"], f"killed after {moment} s"
-        killed += found["sittings"][0]["status"] == -9
-    assert killed >= 12
+        killed += found["sittings"][0]["status"] == KILLED
+    assert killed >= 15
 
 
 def test_a_finished_run_is_left_as_it_is(
