@@ -12,7 +12,8 @@ from toprope.sandbox import Job, Result, Sandbox, SandboxError, Walls
 class FlakySandbox:
     """Raises `SandboxError` in a share of runs, decided by job id and attempt number.
 
-    `permanent` names job ids (by prefix) that always fail. `raises` is the error's class.
+    `permanent` names job ids (by prefix) that always fail, or until they were tried
+    `heals_after` times. `raises` is the error's class.
     """
 
     def __init__(
@@ -21,11 +22,13 @@ class FlakySandbox:
         rate: float = 0.0,
         permanent: tuple[str, ...] = (),
         raises: type[SandboxError] = SandboxError,
+        heals_after: float = float("inf"),
     ) -> None:
         self.inner = inner
         self.rate = rate
         self.permanent = permanent
         self.raises = raises
+        self.heals_after = heals_after
         self.attempts: Counter[str] = Counter()
         self.faults = 0
         self._lock = threading.Lock()
@@ -43,7 +46,8 @@ class FlakySandbox:
             self.attempts[job.id] += 1
             seed = f"{job.id}#{self.attempts[job.id]}".encode()
             draw = int.from_bytes(hashlib.sha256(seed).digest()[:4], "big") / 2**32
-            fails = draw < self.rate or job.id.startswith(self.permanent or ("\0",))
+            ill = self.attempts[job.id] <= self.heals_after
+            fails = draw < self.rate or (ill and job.id.startswith(self.permanent or ("\0",)))
             self.faults += fails
         if fails:
             raise self.raises(f"injected fault in {job.id}")

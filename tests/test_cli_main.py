@@ -20,22 +20,23 @@ def toprope(*words, **environment):
     )
 
 
-def run_with_verb(body):
-    """Run the command line with the verb `doctor` replaced by a function of this body."""
+def run_with_verb(body, verb="doctor"):
+    """Run the command line with a verb replaced by a function of this body."""
     program = textwrap.dedent(
         """
         import sys, types
         from toprope.terms import TopropeError
-        module = types.ModuleType("toprope.cli.doctor")
+        module = types.ModuleType("toprope.cli.VERB")
         def command():
             BODY
         module.command = command
-        sys.modules["toprope.cli.doctor"] = module
+        sys.modules["toprope.cli.VERB"] = module
         module.__spec__ = sys.__spec__
         from toprope.cli.main import main
-        main(["doctor"])
+        main(["VERB"])
         """
-    ).replace("BODY", body)
+    )
+    program = program.replace("BODY", body).replace("VERB", verb)
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -83,14 +84,23 @@ def test_a_senseless_command_line_is_2(words):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_3_and_says_how_to_go_on(number):
-    process = run_with_verb("import time; print('up', flush=True); time.sleep(60)")
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("climb", "what was done is kept, run the same command to go on"),
+        ("teacher", "what was recorded is kept, run the same command to record the rest"),
+        ("eval", "nothing of it is kept, run the same command to begin again"),
+        ("doctor", "nothing of it is kept, run the same command to begin again"),
+    ],
+)
+def test_an_interrupt_is_3_and_says_what_is_kept(number, verb, told):
+    process = run_with_verb("import time; print('up', flush=True); time.sleep(60)", verb)
     assert process.stdout.readline() == "up\n"
     time.sleep(0.1)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert "same command" in err
+    assert told in err
     assert "Traceback" not in err
 
 

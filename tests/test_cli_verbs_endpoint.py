@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -94,3 +98,22 @@ def test_an_endpoint_that_is_gone_ends_the_evaluation(taskset):
         with pytest.raises(EndpointError, match="no readable reply"):
             play(taskset, server, draws=4)
         assert len(server.asked) == 8
+
+
+def test_an_interrupted_evaluation_says_that_nothing_is_kept(taskset):
+    started = []
+
+    def interrupting(body):
+        os.kill(started[0].pid, signal.SIGINT)
+        return "1|?"
+
+    with chat_server(interrupting) as server:
+        words = ["--endpoint", server.url, "--taskset", taskset, "--split", "dev", "--json"]
+        command = [sys.executable, "-m", "toprope.cli.main", "eval", *words]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True))
+        out, err = started[0].communicate(timeout=60)
+    assert started[0].returncode == 3, err
+    assert out == ""
+    assert "interrupted; nothing of it is kept, run the same command to begin again" in err
+    assert "Traceback" not in err

@@ -89,6 +89,16 @@ def test_only_successes_on_unproven_training_tasks_are_graded_again(
     assert player.asked == []
 
 
+def test_fewer_draws_than_were_planned_do_not_make_a_task_cold(ledger: Ledger) -> None:
+    group = [episode("a", FAILED), episode("b", FAILED), episode("c", INFRA)]
+    player: Any = SecondGrader()
+    books.record(ledger, player, [plan(COLD, 3)], [group], iteration=0)
+    assert books.moves_after(ledger, COLD, ["t"], needed=3) == [None]
+    (move,) = books.moves_after(ledger, COLD, ["t"], needed=2)
+    assert move is not None
+    assert move.after is State.COLD
+
+
 def test_pilots_of_one_iteration_count_together_for_a_thaw(ledger: Ledger) -> None:
     ledger.record_transitions(0, [Transition("t", State.UNSEEN, State.COLD, "0 of 16")])
     ledger.commit(0, 0, "base")

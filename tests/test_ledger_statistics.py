@@ -11,7 +11,6 @@ from toprope.ledger.statistics import (
     cluster_bootstrap,
     paired_cluster_bootstrap,
     pass_at_k,
-    wilson,
     zero_success_power,
 )
 
@@ -49,12 +48,6 @@ def test_bounds_hold_at_counts_of_a_whole_run():
     assert 0.5 < clopper_pearson_upper(2000, 4000) < 0.52
 
 
-def test_wilson_of_no_success_ends_at_z_squared_over_n_plus_z_squared():
-    low, high = wilson(0, 10)
-    assert low == pytest.approx(0.0, abs=1e-12)
-    assert high == pytest.approx(3.8415 / 13.8415, abs=1e-4)
-
-
 def test_power_of_the_zero_success_test():
     assert zero_success_power(0.05, 32) == pytest.approx(0.19, abs=0.005)
     assert zero_success_power(0.05, 16) == pytest.approx(0.44, abs=0.005)
@@ -78,7 +71,7 @@ def test_impossible_counts_are_refused():
     with pytest.raises(ValueError, match="5 of 4"):
         clopper_pearson_upper(5, 4)
     with pytest.raises(ValueError, match="0 of 0"):
-        wilson(0, 0)
+        clopper_pearson_upper(0, 0)
 
 
 def test_bootstrap_of_two_clusters_ends_at_the_cluster_means():

@@ -88,6 +88,30 @@ def test_cold_start_counts_tested_tasks_and_prints_its_power(ledger):
     assert cold["power_at_05"] == pytest.approx(0.95**16)
     assert (cold["protocol_granted_live"], cold["protocol_granted_tested"]) == (1, 2)
     assert cold["diagnosis"] == {"malformed": 2}
+    assert cold["undecided"] == 0
+
+
+@pytest.mark.parametrize("planned", [16, None])
+def test_a_task_with_too_few_draws_was_not_found_cold(ledger, planned):
+    draw(ledger, rows.COLD, "t0", passed=0, n=16)
+    draw(ledger, rows.COLD, "t1", passed=0, n=15, infra=2)  # made up for, and lost again
+    draw(ledger, rows.COLD, "t2", passed=1, n=15, infra=1)  # decided all the same
+    draw(ledger, rows.COLD, "t3", passed=0, n=0, infra=32)
+    if planned:
+        ledger.commit(0, 0, "base")
+        ledger.record_facts({"cold_draws": planned})
+    cold = summarise(ledger.db)["cold_start"]
+    assert (cold["tested"], cold["cold"], cold["undecided"], cold["draws"]) == (2, 1, 2, 16)
+    assert cold["share"] == 0.5
+
+
+def test_draws_lost_in_every_task_do_not_lower_what_a_cold_task_needs(ledger):
+    for i in range(4):
+        draw(ledger, rows.COLD, f"t{i}", passed=0, n=15, infra=2)
+    ledger.commit(0, 0, "base")
+    ledger.record_facts({"cold_draws": 16})
+    cold = summarise(ledger.db)["cold_start"]
+    assert (cold["tested"], cold["cold"], cold["undecided"]) == (0, None, 4)
 
 
 def test_heldout_by_tier_with_infra_apart(ledger):
@@ -152,9 +176,49 @@ def test_thaws_stand_beside_both_controls_and_their_rungs(ledger):
         draw(ledger, rows.FROZEN_BASE, task, passed=passed, n=8, policy=rows.BASE)
     thawed = summarise(ledger.db)["thawed"]
     assert (thawed["count"], thawed["of_cold"], thawed["excluded_protocol_granted"]) == (2, 4, 1)
-    assert thawed["unseeded_control"] == {"thawed": 1, "of": 1}
-    assert thawed["frozen_base"] == {"thawed": 1, "of": 3}
+    assert thawed["unseeded_control"] == {"thawed": 1, "of": 1, "ci95": [0.0, 1.0]}
+    base = thawed["frozen_base"]
+    assert (base["thawed"], base["of"]) == (1, 3)
+    assert base["ci95"][0] == 0.0 < 1 / 3 < base["ci95"][1] <= 1.0
     assert thawed["by_rung"] == {"0": {"given": 2, "thawed": 2}, "6": {"given": 2, "thawed": 1}}
+
+
+def pool(ledger, functions, bugs):
+    """Register and freeze `bugs` training tasks of each of `functions` source functions."""
+    rows_ = [
+        TaskRow(f"p{at}/{bug}", Split.TRAIN, None, f"p{at}", 10 + at * bugs + bug)
+        for at in range(functions)
+        for bug in range(bugs)
+    ]
+    ledger.register_tasks(rows_)
+    freeze(ledger, *(row.task_id for row in rows_))
+    return [row.task_id for row in rows_]
+
+
+def test_thaws_of_one_function_are_one_sample_in_every_thaw_interval(ledger):
+    tasks = pool(ledger, functions=2, bugs=8)
+    ledger.mark_never_seeded(tasks)
+    for task in tasks:
+        passed = 2 * task.startswith("p0")
+        draw(ledger, rows.FROZEN_BASE, task, passed=passed, n=8, policy=rows.BASE)
+    thaw(ledger, 1, *(task for task in tasks if task.startswith("p0")))
+    thawed = summarise(ledger.db)["thawed"]
+    # Resamples of two functions, one thawed whole: all, half or nothing; over 16 tasks as
+    # samples of their own the interval would be about .28 to .72.
+    assert (thawed["count"], thawed["of_cold"], thawed["ci95"]) == (8, 16, [0.0, 1.0])
+    half = {"thawed": 8, "of": 16, "ci95": [0.0, 1.0]}
+    assert thawed["unseeded_control"] == thawed["frozen_base"] == half
+
+
+def test_no_thaw_at_all_is_bounded_by_the_number_of_functions(ledger):
+    tasks = pool(ledger, functions=4, bugs=5)
+    for task in tasks:
+        draw(ledger, rows.FROZEN_BASE, task, passed=0, n=8, policy=rows.BASE)
+    thawed = summarise(ledger.db)["thawed"]
+    # The exact two-sided bound of 0 of 4: 1 - .025^(1/4), not that of 0 of 20.
+    expected = [0.0, pytest.approx(1 - 0.025 ** (1 / 4))]
+    assert thawed["ci95"] == thawed["frozen_base"]["ci95"] == expected
+    assert thawed["unseeded_control"] is None
 
 
 def test_a_task_that_freezes_and_thaws_again_thawed_once(ledger):

@@ -15,7 +15,7 @@ from toprope.harness import lines
 from toprope.learn.packing import GroupRow, pack
 from toprope.learn.step import own_logprobs
 from toprope.policy import attention
-from toprope.policy.attention import GroupCache
+from toprope.policy.cache import GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.guide import Guide
 from toprope.policy.randomness import episode_uniforms

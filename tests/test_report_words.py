@@ -72,19 +72,40 @@ def test_a_teacher_that_still_speaks_is_not_quiet(summary):
     one(closing(summary).not_shown, "its share of the last window is 20.0\xa0%")
 
 
+def test_tasks_that_our_failures_left_undecided_are_counted(summary):
+    assert not [text for text in closing(summary).not_shown if "could not be placed" in text]
+    summary["cold_start"]["undecided"] = 3
+    assert "3 could not be placed" in one(closing(summary).not_shown, "Whether more tasks")
+    summary["cold_start"]["tested"] = 0
+    assert "no cold test" not in " ".join(closing(summary).not_shown)
+
+
+def share(thawed, of, low, high):
+    return {"thawed": thawed, "of": of, "ci95": [low, high]}
+
+
 def test_thaws_need_the_frozen_base_beside_them(summary):
+    control = share(8, 20, 0.2, 0.62)
     summary["thawed"].update(
-        count=40, of_cold=80, unseeded_control={"thawed": 8, "of": 20}, frozen_base=None
+        count=40, of_cold=80, ci95=[0.37, 0.63], unseeded_control=control, frozen_base=None
     )
     one(
         closing(summary).not_shown,
         "what the frozen base thaws with the same draws was not measured",
     )
-    summary["thawed"]["frozen_base"] = {"thawed": 2, "of": 80}
-    assert "8 of 20 (40\xa0%)" in one(
-        closing(summary).shown, "the frozen base, given the same draws"
-    )
-    summary["thawed"]["frozen_base"] = {"thawed": 35, "of": 80}
+    summary["thawed"]["frozen_base"] = share(2, 80, 0.0, 0.09)
+    said = one(closing(summary).shown, "the frozen base, given the same draws")
+    assert "40 of 80 (50\xa0%; 95 % interval 37.0–63.0\xa0%) of the cold tasks" in said
+    assert "8 of 20 (40\xa0%; 95 % interval 20.0–62.0\xa0%)" in said
+    summary["thawed"]["frozen_base"] = share(28, 80, 0.2, 0.5)
+    one(closing(summary).not_shown, "learning rather than persistence")
+
+
+def test_thaws_are_judged_by_intervals_over_source_functions(summary):
+    # Over tasks as samples of their own, 40 of 80 (.39 to .61) would lie above 16 of 80
+    # (.13 to .30); few functions make both intervals wide enough to meet.
+    base = share(16, 80, 0.05, 0.42)
+    summary["thawed"].update(count=40, of_cold=80, ci95=[0.4, 0.6], frozen_base=base)
     one(closing(summary).not_shown, "learning rather than persistence")
 
 

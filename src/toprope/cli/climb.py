@@ -22,6 +22,13 @@ def command(
     teacher: Annotated[
         str | None, typer.Option(help="none, recorded, reference or openai.")
     ] = None,
+    flops_of: Annotated[
+        Path | None,
+        typer.Option(help="Stop when as many student FLOPs are spent as in this run, not sooner."),
+    ] = None,
+    count_teacher: Annotated[
+        bool, typer.Option("--count-teacher", help="--flops-of with its teacher's FLOPs added.")
+    ] = False,
     unsafe_local: Annotated[
         bool,
         typer.Option(
@@ -43,6 +50,8 @@ def command(
         overrides.append(f'teacher.kind="{teacher}"')
     if teacher == "none":
         overrides.append("seeding.demonstrations=0")
+    if flops_of is not None:
+        overrides += _as_much_as(flops_of, count_teacher)
     config = load_config(recipe, overrides)
     if check:
         typer.echo(to_toml(config))
@@ -60,3 +69,11 @@ def command(
     if (why := unsafe(summary)) is not None:
         typer.secho(f"\nunsafe: {why}", fg=typer.colors.RED, err=True)
     typer.echo(f"\nreport: {page}\nsummary: {folder / 'summary.json'}")
+
+
+def _as_much_as(run: Path, count_teacher: bool) -> list[str]:
+    """Return the settings that stop a run at another one's FLOPs instead of at a time."""
+    from toprope.climb.pastrun import PastRun
+
+    flops = PastRun.open(run).flops(with_teacher=count_teacher)
+    return ["limits.minutes=0", f"limits.flops={flops:.6e}"]

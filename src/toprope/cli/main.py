@@ -36,6 +36,12 @@ VERBS = {
     "teacher": "Serve, record and verify a teacher.",
 }
 
+KEEPS = {
+    "climb": "what was done is kept, run the same command to go on",
+    "teacher": "what was recorded is kept, run the same command to record the rest",
+}
+KEEPS_NOTHING = "nothing of it is kept, run the same command to begin again"
+
 
 class _Root(TyperGroup):
     """Lets Ctrl-C through to our own exit code; Typer would take 130 or 1 for it."""
@@ -45,7 +51,7 @@ class _Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _say("interrupted; what was done is kept, run the same command to go on")
+            _say(f"interrupted; {KEEPS.get(ctx.invoked_subcommand or '', KEEPS_NOTHING)}")
             sys.exit(INTERRUPTED)
 
 

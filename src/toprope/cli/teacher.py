@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from toprope.cli import sample
 from toprope.grading import Grader
 from toprope.harness.lines import express
 from toprope.sandbox import open_sandbox
@@ -46,6 +47,9 @@ def serve_model(
         typer.echo(server.url)
         status = server.wait()
     raise TeacherError(f"the server ended by itself with status {status}; start it again")
+
+
+app.command("sample")(sample.command)
 
 
 @app.command("record")

@@ -88,15 +88,17 @@ def _as_counted(episode: Episode, second: Mapping[str, bool | None]) -> Episode:
     return replace(episode, verdict=replace(episode.verdict, outcome=outcome, reward=0.0, why=why))
 
 
-def moves_after(ledger: Ledger, purpose: str, task_ids: Sequence[str]) -> list[Transition | None]:
-    """Return the state changes that the newest evidence of these tasks calls for."""
+def moves_after(
+    ledger: Ledger, purpose: str, task_ids: Sequence[str], *, needed: int = states.COLD_DRAWS
+) -> list[Transition | None]:
+    """Return the state changes that the newest evidence of these tasks calls for.
+
+    In a cold test `needed` draws without a success make a task cold; fewer decide nothing.
+    """
     now = ledger.states()
     if purpose == COLD:
         tested = ledger.plain_draws(purposes=[COLD])
-        needed = max((sum(d.draws for d in tested.get(t, [])) for t in task_ids), default=0)
-        return [
-            states.after_cold_test(t, tested.get(t, []), needed=max(1, needed)) for t in task_ids
-        ]
+        return [states.after_cold_test(t, tested.get(t, []), needed=needed) for t in task_ids]
     draws = ledger.plain_draws()
     since_test = ledger.plain_draws(purposes=[p for p in TRAINING_SIDE if p != COLD])
     reviews = ledger.plain_draws(purposes=[REVIEW])

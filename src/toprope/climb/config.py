@@ -51,7 +51,7 @@ class Teacher(_Section):
 class ColdStart(_Section):
     """The zero-success test before any help."""
 
-    tasks: Positive = 240
+    tasks: Positive = 280
     draws: Positive = 16
     granted_tasks: Count = 40
     granted_draws: Positive = 8
@@ -97,11 +97,15 @@ class Evaluation(_Section):
 
 
 class Limits(_Section):
-    """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs."""
+    """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs.
+
+    `flops` are those of the student outside evaluation; 0 sets no limit.
+    """
 
     minutes: Annotated[float, Field(ge=0)] = 12.4
     reserve_minutes: Annotated[float, Field(ge=0)] = 2.2
     steps: Count = 1000
+    flops: Annotated[float, Field(ge=0)] = 0
     checkpoint_every: Positive = 10
     threads: Count = 0
     sandbox_workers: Positive = 2
@@ -152,8 +156,11 @@ class ClimbConfig(_Section):
             raise ValueError(
                 "limits.reserve_minutes leaves nothing of limits.minutes: raise minutes"
             )
-        if not self.limits.minutes and self.limits.steps >= 10_000:
-            raise ValueError("without limits.minutes a run needs limits.steps below 10000")
+        limits = self.limits
+        if not limits.minutes and not limits.flops and limits.steps >= 10_000:
+            raise ValueError(
+                "without limits.minutes or limits.flops a run needs limits.steps below 10000"
+            )
         return self
 
 

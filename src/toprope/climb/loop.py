@@ -15,6 +15,7 @@ from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
 from toprope.climb.status import Status
 from toprope.learn.step import StepReport
+from toprope.ledger import queries
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, REVIEW, TRAIN
 from toprope.ledger.states import after_proof
 from toprope.terms import Episode, State, Task, TopropeError
@@ -202,6 +203,8 @@ class Climb:
             return f"{limits.steps} iterations were asked for"
         if limits.minutes and self.spent() > 60 * (limits.minutes - limits.reserve_minutes):
             return f"the {limits.minutes:g} minutes that were given are used"
+        if limits.flops and queries.flops_spent(self.crew.ledger.db) >= limits.flops:
+            return f"the {limits.flops:.3g} student FLOPs that were given are used"
         now = self.crew.ledger.counts()
         if not now[State.LIVE] and not now[State.UNSEEN] and not now[State.COLD]:
             return "every task is mastered, parked or broken"

@@ -43,7 +43,10 @@ def evaluate_dev(crew: Crew, iteration: int) -> float:
 
 
 def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
-    """Draw the zero-success test, place its tasks, and mark the never-seeded quarter."""
+    """Draw the zero-success test, place its tasks, and mark the never-seeded quarter.
+
+    Returns each task's episodes as they count, with those that were drawn once more.
+    """
     settings = crew.config.cold_start
     before = crew.ledger.states()
     tested = [t for t in crew.train[: settings.tasks] if before[t.id] is State.UNSEEN]
@@ -51,7 +54,9 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     plans = [Plan(task, COLD, settings.draws) for task in tested]
     drawn = crew.play(plans, iteration)
     groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
-    moves = books.moves_after(crew.ledger, COLD, [task.id for task in tested])
+    groups = _draw_lost_again(crew, iteration, plans, groups)
+    ids = [task.id for task in tested]
+    moves = books.moves_after(crew.ledger, COLD, ids, needed=settings.draws)
     crew.ledger.record_transitions(iteration, moves)
     now = crew.ledger.states()
     cold = [task for task in tested if now[task.id] is State.COLD]
@@ -59,6 +64,36 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     control = choose.random_part(cold, kept_out, crew.config.seed, "never seeded")
     crew.ledger.mark_never_seeded(task.id for task in control)
     return groups
+
+
+def _draw_lost_again(
+    crew: Crew, iteration: int, plans: Sequence[Plan], groups: Sequence[Sequence[Episode]]
+) -> list[list[Episode]]:
+    """Make up, once, for draws that infrastructure took from tasks without a success.
+
+    The new draws are numbered on from the planned ones, so that every number is drawn with
+    randomness of its own and a resumed run draws the same.
+    """
+    again = {
+        plan.task.id: Plan(plan.task, plan.purpose, lost, first=plan.first + plan.draws)
+        for plan, group in zip(plans, groups, strict=True)
+        if (lost := _lost(group))
+    }
+    if not again:
+        return [list(group) for group in groups]
+    wanted = list(again.values())
+    drawn = crew.play(wanted, iteration)
+    counted = books.record(crew.ledger, crew.player, wanted, drawn, iteration=iteration)
+    more = dict(zip(again, counted, strict=True))
+    return [
+        [*group, *more.get(plan.task.id, [])] for plan, group in zip(plans, groups, strict=True)
+    ]
+
+
+def _lost(group: Sequence[Episode]) -> int:
+    """Return how many draws a task still lacks; none where a success has decided it."""
+    outcomes = [episode.verdict.outcome for episode in group]
+    return 0 if Outcome.PASSED in outcomes else outcomes.count(Outcome.INFRA)
 
 
 def protocol_granted(crew: Crew, iteration: int) -> None:

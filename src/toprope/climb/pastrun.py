@@ -12,6 +12,7 @@ from typing import Any
 
 from toprope.climb.config import ClimbConfig, ConfigError, load_config
 from toprope.climb.rundir import CONFIG, RunDir, RunDirError
+from toprope.ledger.queries import flops_spent
 from toprope.ledger.rows import AFTER, STUDENT
 from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
@@ -72,6 +73,12 @@ class PastRun:
     def summary(self) -> dict[str, Any]:
         """Return the run's summary, recomputed from its ledger."""
         return recompute(self.folder)
+
+    def flops(self, *, with_teacher: bool) -> float:
+        """Return the FLOPs that the run has spent on learning (see `queries.flops_spent`)."""
+        path = self.folder / LEDGER_NAME
+        with closing(open_for_reading(path)) as db, explained(path):
+            return flops_spent(db, with_teacher=with_teacher)
 
     def measured_after(self) -> int | None:
         """Return the policy version that the last held-out evaluation measured, or None."""

@@ -14,6 +14,7 @@ import toprope
 from toprope.climb import choose, memory
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
+from toprope.climb.journal import TeacherAnswers
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
@@ -32,6 +33,7 @@ from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
+from toprope.teacher.live import LiveTeacher
 from toprope.teacher.protocol import Teacher
 from toprope.terms import Task
 
@@ -53,6 +55,8 @@ def assemble(
     torch.manual_seed(config.seed)
     ledger = Ledger.open(folder.path / LEDGER_NAME, create=True)
     _require_same(ledger, folder, taskset)
+    if isinstance(teacher, LiveTeacher):
+        teacher.keep_in(TeacherAnswers(ledger.journal))
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
     ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.tasks))
     ledger.record_facts(
@@ -174,4 +178,5 @@ def _facts(
         "teacher": config.teacher.kind,
         "taskset": {"name": taskset.name, "hash": taskset.hash},
         "window": config.evaluation.window,
+        "cold_draws": config.cold_start.draws,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +26,6 @@ LEAST_MUTANTS = 11
 LEAST_KILL_RATE = 0.8
 # A linter finds unbound names before any test does; endless recursion is slow to grade.
 _UNFIT = ("raises RecursionError", "raises UnboundLocalError", "raises NameError")
-# Operators that reach nearly every function; the others go first, for balance.
-_COMMON = frozenset({"variable", "term", "arithmetic", "constant", "returned"})
 
 
 @dataclass(frozen=True)
@@ -126,32 +124,6 @@ def fit(measured: Measured) -> list[Bug]:
     if measured.mutants < LEAST_MUTANTS:
         return []
     return [bug for bug in measured.bugs if bug.kill_rate >= LEAST_KILL_RATE]
-
-
-def spread(bugs: Sequence[Bug], count: int, seed: str) -> list[Bug]:
-    """Return `count` bugs: of different operators and lines first, at most one mere crash."""
-    rng = random.Random(f"spread:{seed}")
-    left = rng.sample(sorted(bugs, key=lambda bug: bug.edit), len(bugs))
-    operators: Counter[str] = Counter()
-    lines: Counter[int] = Counter()
-    picked: list[Bug] = []
-    while left and len(picked) < count:
-        best = min(
-            left,
-            key=lambda b: (
-                b.crash,
-                operators[b.edit.operator],
-                b.edit.operator in _COMMON,
-                lines[b.edit.line],
-            ),
-        )
-        left.remove(best)
-        if operators[best.edit.operator] >= 2 or (best.crash and any(b.crash for b in picked)):
-            continue
-        picked.append(best)
-        operators[best.edit.operator] += 1
-        lines[best.edit.line] += 1
-    return picked
 
 
 def _differing(expected: Sequence[str], got: Sequence[str]) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def _fingerprint(package: Package) -> str:
     digest = hashlib.sha256(repr(replace(package, far=False)).encode())
     here = Path(__file__).parent
     runner = Path(grading.__file__).with_name("runner.py")
-    after = {"build.py", "splits.py", "tasks.py", "mutator.py", "summary.py"}
+    after = {"build.py", "splits.py", "spread.py", "tasks.py", "mutator.py", "summary.py"}
     for path in [*sorted(here.rglob("*.py")), runner]:
         if path.name not in after:
             digest.update(path.read_bytes())

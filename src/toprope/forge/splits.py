@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from toprope.forge.bugs import Bug, spread
+from toprope.forge.bugs import Bug
 from toprope.forge.harvest import Function
 from toprope.forge.operators import RESERVED
+from toprope.forge.spread import spread
 from toprope.terms import Split, Tier
 
 SEED = "toprope-1"
-MOST_TRAIN_BUGS = 6
+MOST_TRAIN_BUGS = 4
 _DEV_SHARE, _MID_SHARE, _NEAR_SHARE = 0.05, 0.11, 0.2
 CAPS = {Tier.NEAR: 80, Tier.MID: 100, Tier.FAR: 140}
 DEV_CAP = 64

@@ -13,7 +13,7 @@ from toprope.ladder.rung import Cold, Demonstration, Help
 from toprope.teacher.protocol import BudgetExhausted, Teacher
 from toprope.terms import Attempt, Outcome, Task
 
-ATTEMPTS = 4
+ATTEMPTS = 8
 
 
 class Demonstrate:

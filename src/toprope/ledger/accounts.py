@@ -6,7 +6,6 @@ Reads through an open connection and returns plain values. What was not measured
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -21,21 +20,29 @@ DEFAULT_WINDOW = 5
 TRANSFER = "0"
 
 
-def cold_start(db: sqlite3.Connection, tasks: Sequence[TaskRow]) -> dict[str, Any]:
-    """The cold test: its interval, its power, and the same with the protocol granted."""
-    found = {task: tally for task, tally in tallies(db, COLD).items() if tally.draws}
-    tested = [task for task in tasks if task.task_id in found]
-    cold = {task_id for task_id, tally in found.items() if tally.successes == 0}
+def cold_start(
+    db: sqlite3.Connection, tasks: Sequence[TaskRow], planned: int | None = None
+) -> dict[str, Any]:
+    """The cold test: its interval, its power, and the same with the protocol granted.
+
+    `planned` draws without a success make a task cold; None takes the most that one got.
+    A task that infrastructure left with fewer and no success is `undecided`, not tested.
+    """
+    found = tallies(db, COLD)
+    draws = planned or max((tally.draws for tally in found.values()), default=0)
+    live = {task_id for task_id, tally in found.items() if tally.successes}
+    cold = {task_id for task_id, tally in found.items() if 0 < draws <= tally.draws} - live
+    tested = [task for task in tasks if task.task_id in live | cold]
     share = share_of(cold, tested)
-    draws = Counter(t.draws + t.infra for t in found.values()).most_common(1)
     granted = [t for t in tallies(db, GRANTED, mode="granted").values() if t.draws]
     return {
-        "tested": len(found),
-        "draws": draws[0][0] if draws else None,
-        "cold": len(cold) if found else None,
+        "tested": len(tested),
+        "draws": draws if tested else None,
+        "cold": len(cold) if tested else None,
+        "undecided": len(found) - len(tested) if found else None,
         "share": share.mean if share else None,
         "ci95": [share.low, share.high] if share else None,
-        "power_at_05": zero_success_power(0.05, draws[0][0]) if draws else None,
+        "power_at_05": zero_success_power(0.05, draws) if tested else None,
         "protocol_granted_live": sum(t.successes > 0 for t in granted) if granted else None,
         "protocol_granted_tested": len(granted),
         "diagnosis": queries.last_note(db, "diagnosis"),
@@ -61,30 +68,44 @@ def thaws(changes: Sequence[StateChange]) -> dict[str, int]:
 
 
 def thawed(db: sqlite3.Connection, tasks: Sequence[TaskRow]) -> dict[str, Any]:
-    """Thaws beside both controls, without the tasks that a granted protocol makes live."""
+    """Thaws beside both controls, without the tasks that a granted protocol makes live.
+
+    The interval of each share is over source functions, as of every other pool of tasks.
+    """
     changes = queries.transitions(db)
     cold, found = first_cold(changes), thaws(changes)
     granted = {t for t, tally in tallies(db, GRANTED, mode="granted").items() if tally.successes}
     control = {t.task_id for t in tasks if t.never_seeded} & set(cold)
-    counted = set(found) - granted
+    counted = _share(set(found) - granted, cold, tasks)
     return {
-        "count": len(counted) if cold else None,
+        "count": counted["thawed"] if counted else None,
         "of_cold": len(cold),
+        "ci95": counted["ci95"] if counted else None,
         "excluded_protocol_granted": len(set(found) & granted),
-        "unseeded_control": {"thawed": len(control & set(found)), "of": len(control)}
-        if control
-        else None,
-        "frozen_base": _frozen_base(db, set(cold)),
+        "unseeded_control": _share(set(found), control, tasks),
+        "frozen_base": _frozen_base(db, cold, tasks),
         "by_rung": _by_rung(db, cold, found),
     }
 
 
-def _frozen_base(db: sqlite3.Connection, cold: Collection[str]) -> dict[str, int] | None:
+def _frozen_base(
+    db: sqlite3.Connection, cold: Collection[str], tasks: Sequence[TaskRow]
+) -> dict[str, Any] | None:
     drawn = queries.plain_draws(db, purposes=[FROZEN_BASE], policy=BASE)
-    drawn = {task: chunks for task, chunks in drawn.items() if task in cold}
-    if not drawn:
+    found = {task for task, chunks in drawn.items() if has_thawed(chunks)}
+    return _share(found, set(cold) & set(drawn), tasks)
+
+
+def _share(
+    found: Collection[str], pool: Collection[str], tasks: Sequence[TaskRow]
+) -> dict[str, Any] | None:
+    """How many of a pool of tasks thawed, with the cluster interval; None of an empty pool."""
+    mine = [task for task in tasks if task.task_id in pool]
+    share = share_of(set(found), mine)
+    if share is None:
         return None
-    return {"thawed": sum(has_thawed(chunks) for chunks in drawn.values()), "of": len(drawn)}
+    thawed = sum(task.task_id in found for task in mine)
+    return {"thawed": thawed, "of": len(mine), "ci95": [share.low, share.high]}
 
 
 def _by_rung(

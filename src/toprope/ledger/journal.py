@@ -18,6 +18,7 @@ from toprope.ledger.rows import TeacherCall
 from toprope.ledger.schema import JOURNAL_TABLES, explained, open_database
 
 _CHUNK = 500
+_LAST = "\U0010ffff"  # no character sorts after it
 
 
 class Journal:
@@ -40,6 +41,13 @@ class Journal:
                 )
                 found.update({key: json.loads(value) for key, value in rows})
         return found
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        """Every answer whose key begins with `prefix`, by key, in the order of keys."""
+        query = "SELECT key, value FROM answers WHERE key >= ? AND key < ? ORDER BY key"
+        with self._lock, explained(self.path):
+            rows = self._db.execute(query, [prefix, prefix + _LAST]).fetchall()
+        return {key: json.loads(value) for key, value in rows}
 
     def put(self, answers: Mapping[str, Any]) -> None:
         """Keep answers, all or none; the first answer to a key stays."""

@@ -153,3 +153,15 @@ def _evidence(row: tuple[Any, ...]) -> Evidence:
     if values["reverified"] is not None:
         values["reverified"] = bool(values["reverified"])
     return Evidence(**values)
+
+
+def flops_spent(db: sqlite3.Connection, *, with_teacher: bool = False) -> float:
+    """Return the committed FLOPs that went into learning: the student's, without evaluation.
+
+    `with_teacher` adds what the teacher's attempts cost, recorded ones as if asked live.
+    """
+    left_out = ("eval", "eval") if with_teacher else ("eval", "teacher")
+    row = db.execute(
+        "SELECT coalesce(sum(flops), 0) FROM meters WHERE phase NOT IN (?, ?)", left_out
+    ).fetchone()
+    return float(row[0])

@@ -6,8 +6,7 @@ Plain numbers in, plain numbers out. It must not know what a task, a ledger or a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import comb, exp, lgamma, log, log1p, sqrt
-from statistics import NormalDist
+from math import comb, exp, lgamma, log, log1p
 from typing import NamedTuple
 
 import numpy as np
@@ -63,16 +62,6 @@ def clopper_pearson_upper(successes: int, n: int, alpha: float = 0.05) -> float:
 def clopper_pearson_lower(successes: int, n: int, alpha: float = 0.05) -> float:
     """One-sided exact lower bound of a pass rate, by symmetry with the upper bound."""
     return 1.0 - clopper_pearson_upper(n - successes, n, alpha)
-
-
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Two-sided score interval (Wilson 1927, JASA 22:209)."""
-    _check_counts(successes, n)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    rate, weight = successes / n, z * z / n
-    centre = (rate + weight / 2) / (1 + weight)
-    half = z * sqrt(rate * (1 - rate) / n + weight / (4 * n)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def zero_success_power(p: float, n: int) -> float:

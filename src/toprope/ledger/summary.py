@@ -45,6 +45,7 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
     states = queries.counts(db)
     known = {**queries.keyed(db, "meta"), **queries.keyed(db, "facts")}
     splits = Counter(task.split for task in tasks)
+    train = [task for task in tasks if task.split is Split.TRAIN]
     window = known.get("window", accounts.DEFAULT_WINDOW)
     return {
         "schema": SCHEMA,
@@ -54,7 +55,7 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
             **{split.value: splits[split] for split in Split},
             "broken": states[State.BROKEN],
         },
-        "cold_start": accounts.cold_start(db, [t for t in tasks if t.split is Split.TRAIN]),
+        "cold_start": accounts.cold_start(db, train, known.get("cold_draws")),
         "states": {state.value: n for state, n in states.items()},
         "thawed": accounts.thawed(db, tasks),
         "heldout": _heldout(db, [t for t in tasks if t.split is Split.HELDOUT]),

@@ -14,9 +14,12 @@ import numpy as np
 import torch
 
 from toprope.policy import attention
+from toprope.policy.cache import GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.guide import Guide
+from toprope.policy.packed import packed_weights
 from toprope.policy.randomness import episode_uniforms
+from toprope.policy.spans import prefill
 from toprope.terms import Completion
 
 
@@ -92,7 +95,7 @@ class TorchSampler:
             for episode in ask.episode_ids
         ]
         self.model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), packed_weights(self.model, min(len(rows), self.max_rows)):
             for batch in self._batches(asks, rows):
                 self._sample_batch(asks, batch, temperature, constrain)
         return [
@@ -115,23 +118,23 @@ class TorchSampler:
         if batch:
             yield batch
 
-    def _prefill(self, prompts: list[tuple[int, ...]]) -> tuple[attention.GroupCache, torch.Tensor]:
+    def _prefill(self, prompts: list[tuple[int, ...]]) -> tuple[GroupCache, torch.Tensor]:
         """Return the filled cache and the last-token hidden states (P, D)."""
-        cache = attention.GroupCache(self.model.config.num_hidden_layers, self.max_tokens)
-        longest = max(map(len, prompts))
-        padded = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in prompts])
-        hidden = self.model.model(input_ids=padded, use_cache=False, cache=cache).last_hidden_state
-        lengths = torch.tensor([len(ids) for ids in prompts])
-        self.work.add(padded.numel(), longest)
-        cache.lengths = lengths
-        return cache, hidden[torch.arange(len(prompts)), lengths - 1]
+        lengths = [len(ids) for ids in prompts]
+        cache = GroupCache(lengths, self.model.config.num_hidden_layers, self.max_tokens)
+        last = []
+        for span, hidden in prefill(self.model, cache, prompts):
+            last.append(hidden[cache.lengths[span.start : span.stop].cumsum(0) - 1])
+        for size in lengths:
+            self.work.add(size, size)
+        return cache, torch.cat(last)
 
     def _sample_batch(
         self, asks: Sequence[Ask], groups: list[list[_Row]], temperature: float, constrain: bool
     ) -> None:
         cache, hidden = self._prefill([asks[group[0].ask].prompt_ids for group in groups])
         width = max(len(group) for group in groups)
-        cache.begin(cache.lengths, width)
+        cache.begin(width)
         slots = [row for group in groups for row in _pad(group, width)]
         hidden = hidden.repeat_interleave(width, dim=0)
         for step in range(self.max_tokens):
@@ -139,12 +142,11 @@ class TorchSampler:
             if not any(_alive(row) for row in slots) or step + 1 == self.max_tokens:
                 return
             slots, ids = self._compact(cache, slots, ids)
-            positions = cache.lengths.repeat_interleave(cache.width)[:, None] + step
             hidden = self.model.model(
-                input_ids=ids[:, None], position_ids=positions, use_cache=False, cache=cache
+                input_ids=ids[:, None], position_ids=cache.positions, use_cache=False, cache=cache
             ).last_hidden_state[:, 0]
             cache.step += 1
-            self.work.add(len(slots), cache.prompt_mask.shape[1] + cache.step)
+            self.work.add(len(slots), cache.prompt_mask.shape[2] + cache.step)
 
     def _choose(
         self,
@@ -181,7 +183,7 @@ class TorchSampler:
         return drawn.ids
 
     def _compact(
-        self, cache: attention.GroupCache, slots: list[_Row | None], ids: torch.Tensor
+        self, cache: GroupCache, slots: list[_Row | None], ids: torch.Tensor
     ) -> tuple[list[_Row | None], torch.Tensor]:
         """Drop finished rows once they are a quarter of the batch or more."""
         width = cache.width

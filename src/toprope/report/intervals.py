@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from toprope.ledger.statistics import wilson
 from toprope.report.numbers import interval, of, percent
 from toprope.report.svg import WIDTH, Frame, ceiling, dot, drawing, line, text, ticks
 
@@ -41,22 +40,13 @@ def heldout(section: Mapping[str, Any]) -> str:
 
 def thaws(section: Mapping[str, Any]) -> str:
     """The share that thawed: all cold tasks, those never seeded, and the frozen base."""
+    counted = {"thawed": section["count"], "of": section["of_cold"], "ci95": section["ci95"]}
     shares = [
-        ("after", "all cold tasks", section["count"], section["of_cold"]),
-        *(
-            (kind, label, section[key]["thawed"], section[key]["of"])
-            for key, kind, label in (
-                ("unseeded_control", "after_seeding", "never seeded"),
-                ("frozen_base", "before", "frozen base"),
-            )
-            if section[key]
-        ),
+        ("after", "all cold tasks", counted if section["of_cold"] else None),
+        ("after_seeding", "never seeded", section["unseeded_control"]),
+        ("before", "frozen base", section["frozen_base"]),
     ]
-    rows = [
-        Row(label, [Mark(kind, "", part / whole, *wilson(part, whole), of(part, whole))])
-        for kind, label, part, whole in shares
-        if whole
-    ]
+    rows = [Row(label, [_share_mark(kind, share)]) for kind, label, share in shares if share]
     return interval_rows(rows, "Share of cold tasks that thawed", label_width=134)
 
 
@@ -88,6 +78,13 @@ def _grid(frame: Frame, tick: float) -> str:
     anchor = "end" if x > WIDTH - 30 else "middle"
     words = text(x, ground + 18, f"{tick * 100:.3g} %", anchor=anchor)
     return line(x, frame.top / 2, x, ground, "grid") + words
+
+
+def _share_mark(kind: str, share: Mapping[str, Any]) -> Mark:
+    part, whole = share["thawed"], share["of"]
+    low, high = share["ci95"]
+    told = f"{of(part, whole)}, 95 % interval {interval((low, high))}"
+    return Mark(kind, "", part / whole, low, high, told)
 
 
 def _tier_marks(section: Mapping[str, Any], tier: str) -> list[Mark]:

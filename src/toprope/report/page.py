@@ -151,7 +151,10 @@ def _thaws(summary: Mapping[str, Any]) -> str:
         )
         if not thawed[key]
     ]
-    lead = "Cold tasks that became solvable without help, beside what happens anyway."
+    lead = (
+        "Cold tasks that became solvable without help, beside what happens anyway; "
+        "95 % intervals over source functions."
+    )
     if missing:
         lead += f" Not measured: {' and '.join(missing)}."
     return _card("Thaws", intervals.thaws(thawed) + tables.thaws(summary), lead)

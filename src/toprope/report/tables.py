@@ -69,6 +69,7 @@ def cold_start(summary: Summary) -> str:
         [
             ("cold", of(cold["cold"], cold["tested"])),
             ("95 % interval", interval(cold["ci95"])),
+            ("left undecided by failures of ours", count(cold["undecided"])),
             ("plain draws per task", count(cold["draws"])),
             ("chance to call p = .05 cold", percent(cold["power_at_05"], 0)),
             (

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toprope.ledger.statistics import wilson
 from toprope.report.numbers import count, interval, of, percent, points, points_interval
 
 Summary = Mapping[str, Any]
@@ -93,8 +92,17 @@ def _headline(summary: Summary) -> str:
 
 def _cold(summary: Summary) -> Iterator[tuple[bool, str]]:
     cold = summary["cold_start"]
+    if cold["undecided"]:
+        yield (
+            False,
+            (
+                f"Whether more tasks were cold at the start: {count(cold['undecided'])} could not "
+                "be placed, because failures of ours took draws of theirs twice."
+            ),
+        )
     if not cold["tested"]:
-        yield False, "How cold the tasks were at the start: no cold test was made."
+        if not cold["undecided"]:
+            yield False, "How cold the tasks were at the start: no cold test was made."
         return
     yield (
         True,
@@ -175,19 +183,25 @@ def _thaws(summary: Summary) -> Iterator[tuple[bool, str]]:
     thawed = summary["thawed"]
     if not thawed["of_cold"]:
         return
-    told = f"{of(thawed['count'], thawed['of_cold'])} of the cold tasks thawed"
     control, base = thawed["unseeded_control"], thawed["frozen_base"]
+    counted = {"thawed": thawed["count"], "of": thawed["of_cold"], "ci95": thawed["ci95"]}
+    told = f"{_share(counted)} of the cold tasks thawed"
     if control:
-        told += f"; of those never seeded, {of(control['thawed'], control['of'])}"
+        told += f"; of those never seeded, {_share(control)}"
     if base is None:
         yield False, f"{told}; what the frozen base thaws with the same draws was not measured."
         return
-    told += f"; the frozen base, given the same draws, {of(base['thawed'], base['of'])}."
-    above = wilson(thawed["count"], thawed["of_cold"])[0] > wilson(base["thawed"], base["of"])[1]
-    if above:
+    told += f"; the frozen base, given the same draws, {_share(base)}."
+    if thawed["ci95"][0] > base["ci95"][1]:
         yield True, told
     else:
         yield False, f"That learning rather than persistence thaws tasks: {told}"
+
+
+def _share(thawed: Mapping[str, Any]) -> str:
+    part, whole = thawed["thawed"], thawed["of"]
+    bounds = interval(thawed["ci95"])
+    return f"{part} of {whole} ({percent(part / whole, 0)}; 95 % interval {bounds})"
 
 
 def _teacher(summary: Summary) -> Iterator[tuple[bool, str]]:

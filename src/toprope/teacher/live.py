@@ -1,7 +1,8 @@
 """Asks a model behind an endpoint for attempts, and judges each answer in the sandbox.
 
-Keeps what it was given by attempt id, sets a call's worst case aside before it is made,
-and draws each attempt with a seed of its own. It must not know the student.
+Keeps what it was given by attempt id, and each raw answer as it lands where `keep_in` says;
+sets a call's worst case aside before it is made, and draws each attempt with a seed of its
+own. It must not know the student, or what keeps its answers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from toprope.grading import Grader
 from toprope.teacher.judge import judge
@@ -21,6 +23,7 @@ from toprope.teacher.protocol import (
     Budget,
     BudgetExhausted,
     Express,
+    Kept,
     Price,
     Purse,
     Spend,
@@ -84,6 +87,13 @@ class LiveTeacher:
         self._price = price or Price()
         self._concurrency = concurrency
         self._given: dict[str, Attempt] = {}
+        self._kept: Kept = dict[str, Any]()
+
+    def keep_in(self, kept: Kept) -> None:
+        """Keep answers there from now on; those that are there were paid and are not asked for."""
+        self._kept = kept
+        for answer in kept.values():
+            self.purse.book(self._cost(Answer(**answer)))
 
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1`; those that were given before cost nothing.
@@ -98,13 +108,28 @@ class LiveTeacher:
                 "a live teacher's attempts must be verified and put into the student's form: "
                 "give it a grader and express"
             )
-        wanted = range(start, start + n)
-        missing = [i for i in wanted if attempt_id(task.id, self.name, i) not in self._given]
-        for index, answer in self._ask_all(task, missing).items():
-            attempt = self._judged(task, index, answer, self.grader, self.express)
-            self._given[attempt.id] = attempt
-        ids = [attempt_id(task.id, self.name, index) for index in wanted]
-        return [self._given[name] for name in ids if name in self._given]
+        ids = {i: attempt_id(task.id, self.name, i) for i in range(start, start + n)}
+        known = self._known(task, [i for i in ids if ids[i] not in self._given])
+        missing = [i for i in ids if ids[i] not in self._given and i not in known]
+        try:
+            known |= self._ask_all(task, missing)
+        except BudgetExhausted:
+            if len(missing) == n:
+                raise
+        for index, answer in sorted(known.items()):
+            self._given[ids[index]] = self._judged(task, index, answer, self.grader, self.express)
+        return [self._given[name] for name in ids.values() if name in self._given]
+
+    def _known(self, task: Task, indices: Sequence[int]) -> dict[int, Answer]:
+        """The answers that an earlier process was given to these very questions."""
+        found = {index: self._kept.get(self._key(task, index)) for index in indices}
+        return {index: Answer(**answer) for index, answer in found.items() if answer is not None}
+
+    def _key(self, task: Task, index: int) -> str:
+        """The attempt's id with a hash of its question, should the task or settings change."""
+        question = [messages(task), sampling_of(task.id, index).settings()]
+        digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        return f"{attempt_id(task.id, self.name, index)}:{digest[:16]}"
 
     def _ask_all(self, task: Task, indices: Sequence[int]) -> dict[int, Answer]:
         talk = messages(task)
@@ -128,12 +153,15 @@ class LiveTeacher:
         actual = Spend(calls=1)
         try:
             answer = ask(self._endpoint, messages(task), sampling_of(task.id, index))
-            tokens = answer.prompt_tokens + answer.completion_tokens
-            cost = self._price.of(answer.prompt_tokens, answer.completion_tokens)
-            actual = Spend(1, tokens, cost)
+            actual = self._cost(answer)
+            self._kept[self._key(task, index)] = asdict(answer)
             return answer
         finally:
             self.purse.settle(worst, actual)
+
+    def _cost(self, answer: Answer) -> Spend:
+        tokens = answer.prompt_tokens + answer.completion_tokens
+        return Spend(1, tokens, self._price.of(answer.prompt_tokens, answer.completion_tokens))
 
     def _worst(self, talk: Messages, sampling: Sampling) -> Spend:
         """The most a call can cost: no tokenizer makes more tokens than there are bytes."""
@@ -149,7 +177,7 @@ class LiveTeacher:
             id=attempt_id(task.id, self.name, index),
             task_id=task.id,
             teacher=self.name,
-            prompt=json.dumps(answer.messages, ensure_ascii=False),
+            prompt=json.dumps(messages(task), ensure_ascii=False),
             text=answer.text,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,

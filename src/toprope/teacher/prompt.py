@@ -33,7 +33,7 @@ class NoAnswer(TeacherError):
 
 def messages(task: Task) -> Messages:
     """Return the chat that asks for a corrected version of the function in focus."""
-    code = textwrap.dedent("\n".join(_focus_lines(task)))
+    code = textwrap.dedent("\n".join(focus_lines(task)))
     question = f"```python\n{code}\n```\n{task.statement}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
 
@@ -55,7 +55,7 @@ def extract(text: str, task: Task) -> dict[str, str]:
     Raises:
         NoAnswer: no function of the right name can be read from the text.
     """
-    shown = _focus_lines(task)
+    shown = focus_lines(task)
     offset, name, unit = _shape(shown)
     for piece in [*_BLOCK.findall(text), text]:
         body = _function_source(piece, name)
@@ -69,7 +69,8 @@ def extract(text: str, task: Task) -> dict[str, str]:
     raise NoAnswer(f"no function called {name} in the answer")
 
 
-def _focus_lines(task: Task) -> list[str]:
+def focus_lines(task: Task) -> list[str]:
+    """Return the lines of the task's focus, as they stand in its file."""
     lines = task.files[task.focus.path].split("\n")
     return lines[task.focus.first - 1 : task.focus.last]
 

@@ -7,9 +7,9 @@ how it is asked, or what the student is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from toprope.terms import Attempt, Task, TopropeError
 
@@ -59,6 +59,19 @@ class Teacher(Protocol):
             BudgetExhausted: attempts were wanted and not one could be afforded.
             TeacherError: the teacher cannot be reached, or its answers cannot be read.
         """
+
+
+class Kept(Protocol):
+    """Answers by key, as JSON values, that outlive a call: a run's journal, or a plain dict."""
+
+    def get(self, key: str, /) -> Any:
+        """The answer kept under a key, or None."""
+
+    def values(self) -> Iterable[Any]:
+        """Every answer that is kept."""
+
+    def __setitem__(self, key: str, answer: Any, /) -> None:
+        """Keep an answer; it is safe when this returns. Called from several threads."""
 
 
 def attempt_id(task_id: str, teacher: str, index: int) -> str:
@@ -133,6 +146,10 @@ class Purse:
         with self._lock:
             self._held = self._held.plus(worst, -1)
             self._spent = self._spent.plus(actual)
+
+    def book(self, cost: Spend) -> None:
+        """Book what was paid before this purse was opened, even if it is more than allowed."""
+        self.settle(Spend(), cost)
 
     def pay(self, cost: Spend) -> None:
         """Book a cost that is known beforehand; raises `BudgetExhausted` if it is too much."""

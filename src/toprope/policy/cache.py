@@ -1,0 +1,98 @@
+"""Keys and values of a batch of groups: the prompt's kept once, however many episodes share it.
+
+Shapes: P prompts, G episodes a prompt, R = P*G rows, K key-value heads, L prompt tokens
+(of the longest), C capacity in sampled tokens, E head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class GroupCache:
+    """Keys and values of P prompts, kept once, and of the G rows that continue each.
+
+    First the prompts are filled in, one layer and span of prompts at a time; then `begin`
+    turns to decoding. Own buffers are allocated at once for `capacity` sampled tokens;
+    `step` is how many of them are filled, `width` is G.
+    """
+
+    def __init__(self, lengths: Sequence[int], layers: int, capacity: int) -> None:
+        self.capacity, self.layers = capacity, layers
+        self.lengths = torch.tensor(lengths, dtype=torch.long)
+        self.prompt: list[Pair] = []
+        self.own: list[Pair] = []
+        self.cuts = torch.empty(0, dtype=torch.long)
+        self.prompt_mask = torch.empty(0)
+        self.width = 0
+        self.step = 0
+        self._span = range(0)
+
+    def expect(self, prompts: range) -> list[int]:
+        """Say which prompts the next forward pass computes; return their lengths."""
+        self._span = prompts
+        return self.spans()
+
+    def fill(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Take in the expected prompts' keys and values (1, K, N, E), end to end."""
+        if layer == len(self.prompt):
+            _, K, _, E = key.shape
+            shape = (len(self.lengths), K, int(self.lengths.max()), E)
+            # Zeros: what is masked out still enters a product, and must be finite there.
+            self.prompt.append((key.new_zeros(shape), value.new_zeros(shape)))
+        keys, values = self.prompt[layer]
+        at = 0
+        for p in self._span:
+            size = int(self.lengths[p])
+            keys[p, :, :size] = key[0, :, at : at + size]
+            values[p, :, :size] = value[0, :, at : at + size]
+            at += size
+
+    def spans(self) -> list[int]:
+        """Return the lengths of the expected prompts."""
+        return [int(self.lengths[p]) for p in self._span]
+
+    def begin(self, width: int, cuts: torch.Tensor | None = None) -> None:
+        """Turn from prefill to decoding with `width` rows per prompt.
+
+        `cuts` (P, width) says how much of its prompt each row goes on from; default: all.
+        """
+        self.width, self.step = width, 0
+        self.cuts = self.lengths[:, None].repeat(1, width) if cuts is None else cuts
+        self._mask()
+        for key, _ in self.prompt:
+            P, K, _, E = key.shape
+            shape = (P * width, K, self.capacity, E)
+            self.own.append((key.new_empty(shape), key.new_empty(shape)))
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """The position (R, 1) of each row's next token."""
+        return self.cuts.reshape(-1, 1) + self.step
+
+    def _mask(self) -> None:
+        """Hide (P, G, L) what lies behind a row's cut."""
+        L = self.prompt[0][0].shape[2]
+        hidden = torch.arange(L) >= self.cuts[:, :, None]
+        self.prompt_mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
+
+    def keep(self, prompts: torch.Tensor, rows: torch.Tensor, width: int) -> None:
+        """Keep only these prompts (P' indices) and rows (P'*width indices into R)."""
+        if len(prompts) < len(self.lengths):
+            self.prompt = [(k[prompts], v[prompts]) for k, v in self.prompt]
+            self.lengths = self.lengths[prompts]
+        self.cuts = self.cuts.reshape(-1)[rows].view(len(prompts), width)
+        self._mask()
+        self.own = [(self._kept(k, rows), self._kept(v, rows)) for k, v in self.own]
+        self.width = width
+
+    def _kept(self, own: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the rows of a buffer; only the tokens that are there are copied."""
+        made = own.new_empty((len(rows), *own.shape[1:]))
+        filled = self.step
+        made[:, :, :filled] = own[:, :, :filled].index_select(0, rows)
+        return made

@@ -1,0 +1,58 @@
+"""Lays a model's weights out for few rows at a time, for as long as it decodes.
+
+In bf16 on a CPU a product of a few rows spends much of its time re-laying the weights;
+here they are laid out once per call of the sampler. The parameters themselves stay as they
+are, so the learner never sees the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# Beyond this a product's own re-laying no longer shows.
+MOST_ROWS = 640
+
+
+def can_pack(model: nn.Module) -> bool:
+    """Return whether this build of torch has the layout, and the model what it is made for."""
+    weight = next(model.parameters())
+    fits = weight.device.type == "cpu" and weight.dtype is torch.bfloat16
+    if not fits or not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def packed_weights(model: Any, rows: int) -> Iterator[None]:
+    """Make the linear layers of `model` use packed weights inside; `rows` is the usual batch.
+
+    A model that cannot be packed is left as it is.
+    """
+    if not can_pack(model):
+        yield
+        return
+    linears = [m for m in model.modules() if type(m) is nn.Linear]
+    try:
+        for linear in linears:
+            laid_out = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
+            linear.forward = partial(_forward, linear, laid_out)  # type: ignore[method-assign]
+        yield
+    finally:
+        for linear in linears:
+            linear.__dict__.pop("forward", None)
+
+
+def _forward(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    if x.numel() // x.shape[-1] > MOST_ROWS:
+        return F.linear(x, linear.weight, linear.bias)
+    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        x, laid_out, linear.bias, "none", [], ""
+    )
+    return made
