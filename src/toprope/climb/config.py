@@ -34,7 +34,7 @@ class Student(_Section):
     model: str = "smollm2-135m-instruct"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     max_tokens: Positive = 48
-    max_rows: Positive = 512
+    max_rows: Positive = 256
     most_train_tokens: Positive = 2048
 
 

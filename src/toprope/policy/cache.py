@@ -82,12 +82,15 @@ class GroupCache:
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor, width: int) -> None:
         """Keep only these prompts (P' indices) and rows (P'*width indices into R)."""
-        if len(prompts) < len(self.lengths):
-            self.prompt = [(k[prompts], v[prompts]) for k, v in self.prompt]
-            self.lengths = self.lengths[prompts]
+        fewer = len(prompts) < len(self.lengths)
+        # One layer at a time, so that no more than one is there twice.
+        for layer, ((k, v), (own_k, own_v)) in enumerate(zip(self.prompt, self.own, strict=True)):
+            if fewer:
+                self.prompt[layer] = k[prompts], v[prompts]
+            self.own[layer] = self._kept(own_k, rows), self._kept(own_v, rows)
+        self.lengths = self.lengths[prompts]
         self.cuts = self.cuts.reshape(-1)[rows].view(len(prompts), width)
         self._mask()
-        self.own = [(self._kept(k, rows), self._kept(v, rows)) for k, v in self.own]
         self.width = width
 
     def _kept(self, own: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
