@@ -79,10 +79,17 @@ def test_the_policy_gradient_of_a_token_is_its_weighted_advantage_over_n_and_l()
 
 def test_demonstration_pieces_add_up_to_the_mean_over_the_whole_batch() -> None:
     first, second = torch.tensor([-1.0]), torch.tensor([-2.0, -3.0, -6.0])
-    whole = demonstration_loss(torch.cat([first, second]), tokens=4)
+    one, three = torch.ones(1), torch.ones(3)
+    whole = demonstration_loss(torch.cat([first, second]), torch.ones(4), total=4)
     assert whole.item() == pytest.approx(3.0)
-    split = demonstration_loss(first, tokens=4) + demonstration_loss(second, tokens=4)
+    split = demonstration_loss(first, one, total=4) + demonstration_loss(second, three, total=4)
     assert split.item() == pytest.approx(3.0)  # a mean of means would be 2.33
+
+
+def test_a_weighted_token_counts_that_often() -> None:
+    logprobs_T, weights_T = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 6.0, 1.0])
+    loss = demonstration_loss(logprobs_T, weights_T, total=8)
+    assert loss.item() == pytest.approx((1 + 6 * 2 + 4) / 8)
 
 
 class Bigram(torch.nn.Module):

@@ -66,6 +66,7 @@ class Seeding(_Section):
     epochs: Annotated[int, Field(ge=1, le=2)] = 2
     batch: Positive = 4
     learning_rate: Rate = 2e-4
+    departure_weight: Annotated[float, Field(ge=1)] = 6.0
     pilot_tasks: Count = 120
     pilot_draws: Positive = 8
 
@@ -74,9 +75,9 @@ class Climbing(_Section):
     """Reinforcement learning."""
 
     group: Annotated[int, Field(ge=2)] = 8
-    tasks: Positive = 20
+    tasks: Positive = 16
     most_groups: Positive = 14
-    explore: Annotated[float, Field(ge=0, le=1)] = 0.6
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.5
     learning_rate: Rate = 2e-5
     warmup: Count = 3
     pilots_per_step: Count = 2
@@ -102,7 +103,7 @@ class Limits(_Section):
     `flops` are those of the student outside evaluation; 0 sets no limit.
     """
 
-    minutes: Annotated[float, Field(ge=0)] = 12.4
+    minutes: Annotated[float, Field(ge=0)] = 13.2
     reserve_minutes: Annotated[float, Field(ge=0)] = 2.2
     steps: Count = 1000
     flops: Annotated[float, Field(ge=0)] = 0

@@ -14,7 +14,7 @@ import torch
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.meters import Meters, Shape
-from toprope.harness.encode import action_ids, prompt_ids
+from toprope.harness.encode import action_ids, departure, prompt_ids
 from toprope.ladder.rung import Demonstration
 from toprope.learn.advantage import rloo
 from toprope.learn.optimiser import MasterAdam
@@ -60,14 +60,7 @@ class Learner:
     def imitate(self, demonstrations: Sequence[Demonstration], *, seed: int) -> list[StepReport]:
         """Take the supervised steps of a seeding: `epochs` shuffled passes, small batches."""
         settings = self.config.seeding
-        rows = [
-            GroupRow(
-                prompt_ids(self.tokenizer, demo.task),
-                (action_ids(self.tokenizer, demo.action),),
-                (1.0,),
-            )
-            for demo in demonstrations
-        ]
+        rows = [self._demonstration_row(demo) for demo in demonstrations]
         order = random.Random(seed)
         batches = [
             batch
@@ -88,6 +81,19 @@ class Learner:
                 self._count("seed", report)
                 reports.append(report)
         return reports
+
+    def _demonstration_row(self, demo: Demonstration) -> GroupRow:
+        """Return a demonstration as a row in which the departing token counts most.
+
+        The rest of the line is a copy: left at equal weight it teaches to change nothing.
+        """
+        ids = action_ids(self.tokenizer, demo.action)
+        weights = [1.0] * len(ids)
+        weights[departure(self.tokenizer, demo.task, demo.action)] = (
+            self.config.seeding.departure_weight
+        )
+        prompt = prompt_ids(self.tokenizer, demo.task)
+        return GroupRow(prompt, (ids,), (1.0,), token_weights=(tuple(weights),))
 
     def reinforce(self, groups: Sequence[Sequence[Episode]], *, step: int) -> StepReport | None:
         """Take one RL step on the groups that teach something; None if none does."""

@@ -20,6 +20,17 @@ def prompt_ids(tokenizer: Any, task: Task, *, granted: bool = False) -> tuple[in
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
+def departure(tokenizer: Any, task: Task, action: str) -> int:
+    """Return which token of an action is the first that the shown line would not have had.
+
+    The tokens before it copy; this one decides. It is the last one if nothing departs.
+    """
+    ids = action_ids(tokenizer, action)
+    copy = action_ids(tokenizer, lines.unchanged(task, action))
+    pairs = enumerate(zip(ids, copy, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), len(ids) - 1)
+
+
 def action_ids(tokenizer: Any, action: str) -> tuple[int, ...]:
     """Return the ids of a teacher's action in the student's tokens, its end token included."""
     return (*tokenizer.encode(action, add_special_tokens=False), tokenizer.eos_token_id)

@@ -77,6 +77,12 @@ def parse(text: str, task: Task) -> dict[str, str]:
     return {task.focus.path: "\n".join(lines)}
 
 
+def unchanged(task: Task, action: str) -> str:
+    """Return the action that names the same line and leaves it as it is."""
+    number = action.partition("|")[0]
+    return f"{number}|{shown_lines(task)[int(number) - 1]}"
+
+
 def could_continue(text: str) -> bool:
     """Return whether some continuation of `text` (or `text` itself) is well formed."""
     return _PARTIAL.fullmatch(text) is not None

@@ -43,11 +43,13 @@ def policy_loss(
     return -(weights_T * gain_T).sum() / (episodes * token_limit)
 
 
-def demonstration_loss(logprobs_T: torch.Tensor, *, tokens: int) -> torch.Tensor:
-    """Return the mean negative log-likelihood over the *whole batch's* own tokens, a scalar.
+def demonstration_loss(
+    logprobs_T: torch.Tensor, weights_T: torch.Tensor, *, total: float
+) -> torch.Tensor:
+    """Return the weighted mean negative log-likelihood of the *whole batch*, a scalar.
 
-    `tokens` counts the tokens of the batch, not of this piece of it: summing pieces gives
-    exactly the mean over the batch, whatever the pieces (the bug behind many published
+    `total` is the weight of all tokens of the batch, not of this piece of it: summing pieces
+    gives exactly the mean over the batch, whatever the pieces (the bug behind many published
     gains of mixed objectives is a mean of means).
     """
-    return -logprobs_T.sum() / tokens
+    return -(weights_T * logprobs_T).sum() / total

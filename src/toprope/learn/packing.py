@@ -18,13 +18,15 @@ class GroupRow:
     """A prompt and the completions that learn from it, with one weight a completion.
 
     `advantages` are the RLOO advantages (ones for demonstrations); `sampler_logprobs` are
-    None for demonstrations, which nobody sampled.
+    None for demonstrations, which nobody sampled. `token_weights` say how much each token of
+    a demonstration counts; None: all the same.
     """
 
     prompt_ids: tuple[int, ...]
     completions: tuple[tuple[int, ...], ...]
     advantages: tuple[float, ...]
     sampler_logprobs: tuple[tuple[float, ...], ...] | None = None
+    token_weights: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def width(self) -> int:
@@ -35,6 +37,13 @@ class GroupRow:
     def own_tokens(self) -> int:
         """How many tokens carry loss."""
         return sum(map(len, self.completions))
+
+    @property
+    def weights(self) -> list[float]:
+        """The weight of every own token, end to end."""
+        if self.token_weights is None:
+            return [1.0] * self.own_tokens
+        return [weight for one in self.token_weights for weight in one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Packed:
     source_T: torch.Tensor
     target_T: torch.Tensor
     advantages_T: torch.Tensor
+    weights_T: torch.Tensor
     sampler_T: torch.Tensor | None
 
 
@@ -102,6 +112,7 @@ def pack(rows: Sequence[GroupRow]) -> Packed:
                 for _ in one
             ]
         ),
+        weights_T=torch.tensor([weight for row in rows for weight in row.weights]),
         sampler_T=None if any(row is None for row in samplers) else torch.tensor(sampled),
     )
 

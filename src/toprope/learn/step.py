@@ -113,13 +113,14 @@ def learn_demonstrations(
     learning_rate: float,
     most_tokens: int = 2048,
 ) -> StepReport:
-    """Take one cross-entropy step on demonstrations, a mean over the batch's own tokens."""
+    """Take one cross-entropy step on demonstrations, a weighted mean over the batch's tokens."""
     model.train()
     tokens = sum(row.own_tokens for row in rows)
+    weight = sum(sum(row.weights) for row in rows)
     total, work = 0.0, _Work()
     for piece in pieces(rows, most_tokens):
         packed = pack(piece)
-        loss = demonstration_loss(own_logprobs(model, packed), tokens=tokens)
+        loss = demonstration_loss(own_logprobs(model, packed), packed.weights_T, total=weight)
         loss.backward()
         optimiser.collect()
         total += float(loss.detach())
