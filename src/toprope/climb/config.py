@@ -35,7 +35,7 @@ class Student(_Section):
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     max_tokens: Positive = 48
     max_rows: Positive = 256
-    most_train_tokens: Positive = 2048
+    most_train_tokens: Positive = 1024
 
 
 class Teacher(_Section):
