@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from tiny_models import tiny_model
 from toprope.policy import packed
 from toprope.policy.packed import can_pack, packed_weights
+from toprope.policy.sampler import Ask, TorchSampler
 
 needs_bf16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 products on this CPU"
@@ -50,6 +52,25 @@ def test_the_packed_product_is_used_and_equal(model: Any, monkeypatch: pytest.Mo
     assert len(used) == len(linears(model))
     assert torch.allclose(quick, plain, atol=0.02, rtol=0.02)
     assert float((quick - plain).abs().max()) < 0.1 * float(plain.std())
+
+
+@needs_bf16
+def test_the_sampler_decodes_with_packed_weights(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    forward = packed._forward
+
+    def counted(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        used.append(len(x))
+        return forward(linear, laid_out, x)
+
+    monkeypatch.setattr(packed, "_forward", counted)
+    guide: Any = SimpleNamespace(advance=lambda text, token: (text, None))
+    sampler = TorchSampler(model, guide, seed=0, max_tokens=3)
+    sampler.sample([Ask((1, 2, 3), ("a", "b"))])
+    assert used.count(2) >= 2 * (len(linears(model)) - 1)  # two decoding steps of two rows
+    assert not any("forward" in layer.__dict__ for layer in linears(model))
 
 
 @needs_bf16

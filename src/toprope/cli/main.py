@@ -33,7 +33,7 @@ VERBS = {
     "report": "Write a run's report page.",
     "show": "Tell the story of a task or an episode.",
     "tasks": "Check and list tasksets.",
-    "teacher": "Serve, record and verify a teacher.",
+    "teacher": "Sample, serve, record and verify a teacher.",
 }
 
 KEEPS = {

@@ -147,21 +147,22 @@ def last_commit(db: sqlite3.Connection) -> Commit | None:
     return Commit(*row) if row else None
 
 
+def flops_spent(db: sqlite3.Connection, *, with_teacher: bool = False) -> float:
+    """Return the committed FLOPs that went into learning: the student's, without evaluation.
+
+    `with_teacher` adds what the teacher's attempts cost, recorded ones as if asked live.
+    """
+    query = (
+        "SELECT coalesce(sum(flops), 0) FROM meters "
+        "WHERE phase <> 'eval' AND (? OR phase <> 'teacher')"
+    )
+    row = db.execute(query, [with_teacher]).fetchone()
+    return float(row[0])
+
+
 def _evidence(row: tuple[Any, ...]) -> Evidence:
     values = dict(zip(EVIDENCE_COLUMNS, row, strict=True))
     values["mode"], values["outcome"] = Mode(values["mode"]), Outcome(values["outcome"])
     if values["reverified"] is not None:
         values["reverified"] = bool(values["reverified"])
     return Evidence(**values)
-
-
-def flops_spent(db: sqlite3.Connection, *, with_teacher: bool = False) -> float:
-    """Return the committed FLOPs that went into learning: the student's, without evaluation.
-
-    `with_teacher` adds what the teacher's attempts cost, recorded ones as if asked live.
-    """
-    left_out = ("eval", "eval") if with_teacher else ("eval", "teacher")
-    row = db.execute(
-        "SELECT coalesce(sum(flops), 0) FROM meters WHERE phase NOT IN (?, ?)", left_out
-    ).fetchone()
-    return float(row[0])

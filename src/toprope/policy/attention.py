@@ -113,7 +113,7 @@ def _decode(
     to_own = torch.bmm(rows, mine_key.transpose(1, 2))
     to_own = to_own.view(P, G, K, S, t + 1).transpose(1, 2).reshape(P, K, G * S, t + 1)
     scores = torch.cat([to_prompt.view(P, K, G * S, L), to_own], dim=-1).float().mul_(scaling)
-    scores[..., :L] += cache.prompt_mask.repeat_interleave(S, dim=1)[:, None]
+    scores.view(P, K, G, S, -1)[..., :L] += cache.prompt_mask[:, None, :, None]
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
     out = torch.bmm(weights[..., :L].reshape(P * K, G * S, L), prompt_value.view(P * K, L, E))
     own_weights = weights[..., L:].view(P, K, G, S, t + 1).transpose(1, 2)
@@ -139,7 +139,7 @@ def attention(
         return _decode(query, key, value, cache, layer, scale), None
     if cache is not None:
         cache.fill(int(module.layer_idx), key, value)  # type: ignore[arg-type]
-        return _prefill(query, key, value, cache.spans(), scale), None
+        return _prefill(query, key, value, cache.sizes, scale), None
     return _plain(query, key, value, attention_mask, scale), None
 
 

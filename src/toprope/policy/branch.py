@@ -123,7 +123,9 @@ class Brancher:
         cuts = torch.tensor([s + b.cut for s, b in zip(starts, slots, strict=True)])
         cache.begin(width, cuts.view(len(drafts), width))
         while not all(b.ended for b in slots) and cache.step + 1 < cache.capacity:
-            slots = self._compact(cache, slots)
+            left = cache.thin([not b.ended for b in slots])
+            if left is not None:
+                slots = [idle if at is None else slots[at] for at in left]
             ids = torch.tensor([[b.ids[-1]] for b in slots])
             hidden = self.model.model(
                 input_ids=ids, position_ids=cache.positions, use_cache=False, cache=cache
@@ -136,22 +138,3 @@ class Brancher:
                     branch.ids.append(token)
                     piece = self.texts[token]
                     branch.ended = piece is None or "\n" in piece
-
-    def _compact(self, cache: GroupCache, slots: list[Branch]) -> list[Branch]:
-        """Drop ended rows once they are a quarter of the batch or more."""
-        width = cache.width
-        rows = [
-            [at for at in range(p, p + width) if not slots[at].ended]
-            for p in range(0, len(slots), width)
-        ]
-        prompts = [p for p, living in enumerate(rows) if living]
-        narrow = max(map(len, rows))
-        if len(prompts) * narrow > 0.75 * len(slots):
-            return slots
-        idle = Branch(0, 0.0, [0], ended=True)
-        order, kept = [], []
-        for p in prompts:
-            order += rows[p] + [rows[p][0]] * (narrow - len(rows[p]))
-            kept += [slots[at] for at in rows[p]] + [idle] * (narrow - len(rows[p]))
-        cache.keep(torch.tensor(prompts), torch.tensor(order), narrow)
-        return kept

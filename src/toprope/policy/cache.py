@@ -30,12 +30,14 @@ class GroupCache:
         self.prompt_mask = torch.empty(0)
         self.width = 0
         self.step = 0
-        self._span = range(0)
+        self._first = 0
+        self.sizes: list[int] = []
 
     def expect(self, prompts: range) -> list[int]:
-        """Say which prompts the next forward pass computes; return their lengths."""
-        self._span = prompts
-        return self.spans()
+        """Say which prompts the next forward pass computes; return their lengths, the `sizes`."""
+        self._first = prompts.start
+        self.sizes = self.lengths[prompts.start : prompts.stop].tolist()
+        return self.sizes
 
     def fill(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Take in the expected prompts' keys and values (1, K, N, E), end to end."""
@@ -46,15 +48,10 @@ class GroupCache:
             self.prompt.append((key.new_zeros(shape), value.new_zeros(shape)))
         keys, values = self.prompt[layer]
         at = 0
-        for p in self._span:
-            size = int(self.lengths[p])
+        for p, size in enumerate(self.sizes, start=self._first):
             keys[p, :, :size] = key[0, :, at : at + size]
             values[p, :, :size] = value[0, :, at : at + size]
             at += size
-
-    def spans(self) -> list[int]:
-        """Return the lengths of the expected prompts."""
-        return [int(self.lengths[p]) for p in self._span]
 
     def begin(self, width: int, cuts: torch.Tensor | None = None) -> None:
         """Turn from prefill to decoding with `width` rows per prompt.
@@ -79,6 +76,29 @@ class GroupCache:
         L = self.prompt[0][0].shape[2]
         hidden = torch.arange(L) >= self.cuts[:, :, None]
         self.prompt_mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
+
+    def thin(self, living: Sequence[bool]) -> list[int | None] | None:
+        """Drop ended rows once they are a quarter of the batch or more.
+
+        Returns for each row that is left which one it was, None for one that only fills a
+        group up; or None where all rows stay.
+        """
+        groups = [
+            [at for at in range(start, start + self.width) if living[at]]
+            for start in range(0, len(living), self.width)
+        ]
+        prompts = [p for p, rows in enumerate(groups) if rows]
+        narrow = max(map(len, groups))
+        if len(prompts) * narrow > 0.75 * len(living):
+            return None
+        left: list[int | None] = []
+        source: list[int] = []
+        for p in prompts:
+            spare = narrow - len(groups[p])
+            left += [*groups[p], *[None] * spare]
+            source += [*groups[p], *groups[p][:1] * spare]
+        self.keep(torch.tensor(prompts), torch.tensor(source), narrow)
+        return left
 
     def keep(self, prompts: torch.Tensor, rows: torch.Tensor, width: int) -> None:
         """Keep only these prompts (P' indices) and rows (P'*width indices into R)."""

@@ -185,24 +185,12 @@ class TorchSampler:
     def _compact(
         self, cache: GroupCache, slots: list[_Row | None], ids: torch.Tensor
     ) -> tuple[list[_Row | None], torch.Tensor]:
-        """Drop finished rows once they are a quarter of the batch or more."""
-        width = cache.width
-        living = [
-            [at for at in range(p * width, (p + 1) * width) if _alive(slots[at])]
-            for p in range(len(slots) // width)
-        ]
-        prompts = [p for p, rows in enumerate(living) if rows]
-        narrow = max(len(rows) for rows in living)
-        if len(prompts) * narrow > 0.75 * len(slots):
+        """Drop finished rows where that is worth it."""
+        left = cache.thin([_alive(row) for row in slots])
+        if left is None:
             return slots, ids
-        kept, order = [], []
-        for p in prompts:
-            rows = living[p]
-            order += rows + [rows[0]] * (narrow - len(rows))
-            kept += [slots[at] for at in rows] + [None] * (narrow - len(rows))
-        rows_t = torch.tensor(order)
-        cache.keep(torch.tensor(prompts), rows_t, narrow)
-        return kept, ids[rows_t]
+        kept = [None if at is None else slots[at] for at in left]
+        return kept, ids[torch.tensor([at or 0 for at in left])]
 
 
 def _alive(row: _Row | None) -> bool:
