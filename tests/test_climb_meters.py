@@ -16,6 +16,7 @@ from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations, learn_groups
 from toprope.policy import attention
+from toprope.policy.adapters import add_adapters
 from toprope.policy.guide import Guide
 from toprope.policy.sampler import Ask, TorchSampler
 
@@ -23,9 +24,12 @@ TOKENIZER = make_tokenizer()
 WIDE = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3}
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=[(family, rank) for family in FAMILIES for rank in (0, 8)])
 def model(request: pytest.FixtureRequest) -> Any:
-    made = tiny_model(request.param, vocabulary=len(TOKENIZER), **WIDE)
+    family, rank = request.param
+    made = tiny_model(family, vocabulary=len(TOKENIZER), **WIDE)
+    if rank:
+        add_adapters(made, rank, seed=0)
     made.set_attn_implementation(attention.NAME)
     return made
 
@@ -85,7 +89,7 @@ def test_a_reinforcement_step_is_counted_as_torch_counts_it(model: Any) -> None:
             most_tokens=300,
         )
     )
-    ours = Shape.of(model).training(report.positions, report.pairs, report.own_tokens)
+    ours = Shape.of(model).training(report.positions, report.pairs, report.logits)
     assert ours == pytest.approx(by_torch, rel=0.05)
 
 
@@ -94,7 +98,7 @@ def test_a_demonstration_step_is_counted_as_torch_counts_it(model: Any) -> None:
     by_torch, report = counted(
         lambda: learn_demonstrations(model, optimiser, rows, learning_rate=1e-4)
     )
-    ours = Shape.of(model).training(report.positions, report.pairs, report.own_tokens)
+    ours = Shape.of(model).training(report.positions, report.pairs, report.logits)
     assert ours == pytest.approx(by_torch, rel=0.05)
     assert report.processed_tokens == sum(row.width for row in rows) < report.positions
 

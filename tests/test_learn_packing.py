@@ -17,6 +17,7 @@ from toprope.policy import attention
 
 
 def random_rows(seed: int, vocabulary: int = 64) -> list[GroupRow]:
+    """Return groups whose completions begin alike here and there."""
     rng = random.Random(seed)
 
     def ids(least: int, most: int) -> tuple[int, ...]:
@@ -24,7 +25,10 @@ def random_rows(seed: int, vocabulary: int = 64) -> list[GroupRow]:
 
     rows = []
     for _ in range(3):
-        completions = tuple(ids(1, 9) for _ in range(rng.randint(2, 5)))
+        stem = ids(3, 6)
+        completions = tuple(
+            stem[: rng.randint(0, len(stem))] + ids(1, 9) for _ in range(rng.randint(2, 5))
+        )
         advantages = tuple(rng.uniform(-1, 1) for _ in completions)
         rows.append(GroupRow(ids(1, 20), completions, advantages))
     return rows
@@ -39,13 +43,25 @@ def separate(rows: Sequence[GroupRow]) -> list[GroupRow]:
 
 
 def gradient(model: Any, rows: Sequence[GroupRow]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log-probabilities and the flat gradient of a loss over them."""
+    """Return a loss over log-probabilities and its flat gradient."""
     model.zero_grad()
     packed = pack(rows)
-    logprobs_T = own_logprobs(model, packed)
-    (logprobs_T * packed.advantages_T).sum().backward()
+    loss = (own_logprobs(model, packed) * packed.advantages_T).sum()
+    loss.backward()
     grads = [p.grad.reshape(-1).float() for p in model.parameters() if p.grad is not None]
-    return logprobs_T.detach(), torch.cat(grads)
+    return loss.detach()[None], torch.cat(grads)
+
+
+def once_each(row: GroupRow) -> list[tuple[int, int]]:
+    """Return (completion, token) of every prediction that no earlier completion makes too."""
+    seen: set[tuple[int, ...]] = set()
+    found = []
+    for number, completion in enumerate(row.completions):
+        for at in range(len(completion)):
+            if completion[: at + 1] not in seen:
+                seen.add(completion[: at + 1])
+                found.append((number, at))
+    return found
 
 
 def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -69,8 +85,34 @@ def test_packed_log_probabilities_are_those_of_a_plain_forward_pass(family: str)
     rows = random_rows(2)
     with torch.no_grad():
         packed = own_logprobs(model, pack(rows))
-        plain = [plain_logprobs(model, r.prompt_ids, c) for r in rows for c in r.completions]
-    assert torch.allclose(packed, torch.cat(plain), atol=2e-5)
+        plain = []
+        for row in rows:
+            each = [plain_logprobs(model, row.prompt_ids, one) for one in row.completions]
+            plain += [each[number][at] for number, at in once_each(row)]
+    assert torch.allclose(packed, torch.stack(plain), atol=2e-5)
+
+
+def test_what_completions_share_is_packed_and_predicted_once() -> None:
+    row = GroupRow((1, 2), ((3, 4, 5), (3, 4, 6), (3, 7)), (1.0, -0.5, -0.25))
+    packed = pack([row])
+    assert row.width == packed.input_ids.shape[1] == 2 + 5  # 3, 4, 5, 6, 7
+    assert packed.target_T.tolist() == [3, 4, 5, 6, 7]
+    assert packed.advantages_T.tolist() == [0.25, 0.5, 1.0, -0.5, -0.25]
+    assert packed.source_T.tolist() == [1, 2, 3, 3, 2]
+    assert packed.position_ids.tolist() == [[0, 1, 2, 3, 4, 4, 3]]
+    assert packed.mask[0, 0, 5].tolist() == [True, True, True, True, False, True, False]
+    assert row.own_tokens == 8
+
+
+def test_a_shared_token_that_was_sampled_with_two_likelihoods_counts_with_each() -> None:
+    sampled = ((-1.0, -2.0), (-1.5, -2.0))
+    row = GroupRow((1, 2), ((3, 4), (3, 5)), (1.0, -0.5), sampled)
+    packed = pack([row])
+    assert packed.input_ids.shape[1] == 2 + 3
+    assert packed.target_T.tolist() == [3, 4, 3, 5]
+    assert packed.sampler_T is not None
+    assert packed.sampler_T.tolist() == [-1.0, -2.0, -1.5, -2.0]
+    assert packed.advantages_T.tolist() == [1.0, 1.0, -0.5, -0.5]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -56,6 +56,18 @@ def by_ask(asks: Sequence[Ask], found: Sequence[Completion]) -> list[list[Comple
     return [[known[episode] for episode in ask.episode_ids] for ask in asks]
 
 
+def as_rows(asks: Sequence[Ask], groups: Sequence[Sequence[Completion]]) -> list[GroupRow]:
+    return [
+        GroupRow(
+            ask.prompt_ids,
+            tuple(c.ids for c in group),
+            (1.0,) * len(group),
+            tuple(c.logprobs for c in group),
+        )
+        for ask, group in zip(asks, groups, strict=True)
+    ]
+
+
 @pytest.fixture(params=FAMILIES)
 def model(request: pytest.FixtureRequest) -> Any:
     return tiny_model(request.param, vocabulary=VOCABULARY)
@@ -77,28 +89,22 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(model: Any) -> None
 def test_the_learner_computes_the_same_for_the_same_ids(model: Any) -> None:
     asks = ragged_asks(1)
     groups = by_ask(asks, make_sampler(model).sample(asks))
-    rows = [
-        GroupRow(ask.prompt_ids, tuple(c.ids for c in group), (1.0,) * len(group))
-        for ask, group in zip(asks, groups, strict=True)
-    ]
+    packed = pack(as_rows(asks, groups))
+    assert packed.sampler_T is not None
     with torch.no_grad():
-        learnt = own_logprobs(model, pack(rows))
-    sampled = torch.tensor([lp for group in groups for c in group for lp in c.logprobs])
-    assert torch.allclose(learnt, sampled, atol=SMALLEST)
+        learnt = own_logprobs(model, packed)
+    assert torch.allclose(learnt, packed.sampler_T, atol=SMALLEST)
 
 
 def test_in_bf16_sampler_and_learner_stay_close(model: Any) -> None:
     model.to(torch.bfloat16)
     asks = ragged_asks(2)
     groups = by_ask(asks, make_sampler(model).sample(asks))
-    rows = [
-        GroupRow(ask.prompt_ids, tuple(c.ids for c in group), (1.0,) * len(group))
-        for ask, group in zip(asks, groups, strict=True)
-    ]
+    packed = pack(as_rows(asks, groups))
+    assert packed.sampler_T is not None
     with torch.no_grad():
-        learnt = own_logprobs(model, pack(rows))
-    sampled = torch.tensor([lp for group in groups for c in group for lp in c.logprobs])
-    assert float((learnt - sampled).abs().mean()) < 0.05
+        learnt = own_logprobs(model, packed)
+    assert float((learnt - packed.sampler_T).abs().mean()) < 0.05
 
 
 def test_the_same_seed_draws_the_same_whatever_is_batched_beside(model: Any) -> None:

@@ -153,13 +153,15 @@ class Completion:
     """What a sampler returns for one episode: ids, log-probabilities (natural), why it stopped.
 
     `stop` is "stop" (a stop token or string), "length", or "malformed" (ended at once
-    because no continuation could become a valid action).
+    because no continuation could become a valid action). The first `copied` ids agree with
+    the draft that was handed in, and were read off it instead of decoded.
     """
 
     episode_id: str
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     stop: str
+    copied: int = 0
 
 
 @dataclass(frozen=True, slots=True)

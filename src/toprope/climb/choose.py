@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from toprope.climb.config import ClimbConfig
 from toprope.terms import Split, State, Task, Tier
 
 REVIEW_SHARE = 0.04
+REST = 8
+
+
+class Look(NamedTuple):
+    """A task's newest training-side draws: their iteration, and whether all of them passed."""
+
+    iteration: int
+    solved: bool
 
 
 def train_batch(
     tasks: Sequence[Task],
     now: Mapping[str, State],
-    last_drawn: Mapping[str, int],
+    looks: Mapping[str, Look],
     config: ClimbConfig,
     iteration: int,
 ) -> tuple[list[Task], list[Task]]:
     """Return (tasks to learn from, mastered tasks to review) of an iteration.
 
     A share `explore` goes to unseen tasks, for breadth; the rest to live ones. Within each,
-    those that waited longest come first, ties broken by a seeded shuffle.
+    those that waited longest come first, ties broken by a seeded shuffle. A live task whose
+    newest group was solved whole has no gradient to give (a memorised seed, mostly): it rests
+    for `REST` iterations, unless nothing else is left.
     """
     settings = config.climbing
     order = random.Random(f"{config.seed}:{iteration}")
     shuffled = order.sample(list(tasks), len(tasks))
-    waiting = sorted(shuffled, key=lambda t: last_drawn.get(t.id, -1))
-    live = [t for t in waiting if now[t.id] is State.LIVE]
+    waiting = sorted(shuffled, key=lambda t: looks[t.id].iteration if t.id in looks else -1)
+    rested = {t: not look.solved or iteration - look.iteration > REST for t, look in looks.items()}
+    live = [t for t in waiting if now[t.id] is State.LIVE and rested.get(t.id, True)]
+    resting = [t for t in waiting if now[t.id] is State.LIVE and not rested.get(t.id, True)]
     unseen = [t for t in waiting if now[t.id] is State.UNSEEN]
     explore = min(len(unseen), round(settings.explore * settings.tasks))
     chosen = live[: settings.tasks - explore]
-    chosen += unseen[: settings.tasks - len(chosen)]
+    chosen += [*unseen, *resting][: settings.tasks - len(chosen)]
     mastered = [t for t in waiting if now[t.id] is State.MASTERED]
     reviews = order.random() < REVIEW_SHARE * settings.tasks
     return chosen, mastered[:1] if reviews else []

@@ -57,7 +57,7 @@ def restore(crew: Crew) -> int:
         return -1
     back = 0 if last.checkpoint == BASE else int(last.checkpoint.removeprefix("step-"))
     if last.checkpoint != BASE:  # first, so that a damaged one changes nothing else
-        crew.learner.optimiser.load(*load_checkpoint(crew.folder.checkpoint(back)))
+        crew.learner.restore(*load_checkpoint(crew.folder.checkpoint(back)))
     crew.ledger.rollback_after(back)
     crew.folder.forget_after(back)
     last = crew.ledger.last_commit()
@@ -73,10 +73,11 @@ def _newest(crew: Crew) -> str:
 
 
 def _checkpoint(crew: Crew, iteration: int) -> None:
+    weights, optimiser = crew.learner.saved()
     save_checkpoint(
         crew.folder.checkpoint(iteration),
-        weights=crew.learner.optimiser.named_weights(),
-        optimiser=crew.learner.optimiser.moments(),
+        weights=weights,
+        optimiser=optimiser,
         facts={"iteration": iteration, "version": crew.version},
         beside=crew.student,
     )

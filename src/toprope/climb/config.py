@@ -29,10 +29,12 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Student(_Section):
-    """The model that climbs."""
+    """The model that climbs. `lora_rank` 0 trains all weights; LoRA wants ten times the rates."""
 
     model: str = "smollm2-135m-instruct"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    dialect: Literal["lines", "rewrite"] = "lines"
+    lora_rank: Count = 0
     max_tokens: Positive = 48
     max_rows: Positive = 256
     most_train_tokens: Positive = 1024

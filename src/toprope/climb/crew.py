@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toprope.climb.choose import Look
 from toprope.climb.config import ClimbConfig
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
@@ -76,7 +77,7 @@ class Crew:
         """Return the cold and parked tasks as the ladder wants to see them."""
         now = self.ledger.states()
         rows = {row.task_id: row for row in self.ledger.tasks()}
-        looks = self._looks()
+        pilots = self._pilots()
         uses: dict[str, list[str]] = {}
         for task_id, rung in self.ledger.db.execute(
             "SELECT task_id, rung FROM rung_uses ORDER BY iteration, rung"
@@ -86,15 +87,15 @@ class Crew:
             Cold(
                 task=task,
                 never_seeded=rows[task.id].never_seeded,
-                pilots=len(looks[task.id]) - 1,
-                last_look=looks[task.id][-1],
+                pilots=len(pilots[task.id]) - 1,
+                last_look=pilots[task.id][-1],
                 helped_by=tuple(uses.get(task.id, [])),
             )
             for task in self.train
             if now[task.id] in (State.COLD, State.PARKED)
         ]
 
-    def _looks(self) -> dict[str, list[int]]:
+    def _pilots(self) -> dict[str, list[int]]:
         """Return per task the iteration in which it was last found cold, and its pilots since."""
         looks = {
             c.task_id: [c.iteration]
@@ -109,15 +110,16 @@ class Crew:
                 looks[task_id].append(iteration)
         return looks
 
-    def last_drawn(self) -> dict[str, int]:
-        """Return per task the iteration of its newest training-side draw."""
+    def looks(self) -> dict[str, Look]:
+        """Return per task its newest training-side draws."""
         marks = ",".join("?" * len(TRAINING_SIDE))
         rows = self.ledger.db.execute(
-            f"SELECT task_id, max(iteration) FROM evidence WHERE purpose IN ({marks}) "
-            "GROUP BY task_id",
+            f"SELECT task_id, iteration, min(outcome = 'passed') FROM evidence "
+            f"WHERE purpose IN ({marks}) AND mode = 'plain' AND outcome <> 'infra' "
+            "GROUP BY task_id, iteration ORDER BY iteration",
             list(TRAINING_SIDE),
         )
-        return dict(rows.fetchall())
+        return {task: Look(iteration, bool(solved)) for task, iteration, solved in rows}
 
     def plain_rate(self, task_id: str) -> states.Draws:
         """Return a task's plain draws of the newest look at it, as one chunk."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from toprope.climb.pastrun import LAST, PastRun
 from toprope.harness.description import describe
+from toprope.harness.dialect import DIALECTS
 from toprope.policy.checkpoint import check_checkpoint
 from toprope.policy.export import export_model
 from toprope.policy.load import about_model, load_model, load_tokenizer
@@ -33,7 +34,9 @@ def export_run(run: Path, out: Path, which: str = LAST) -> Exported:
         "name": out.name,
         "base": _about_base(past, checkpoint, str(summary["student"])),
         "taskset": summary["taskset"],
-        "harness": describe(max_tokens=student.max_tokens, dtype=student.dtype),
+        "harness": describe(
+            DIALECTS[student.dialect], max_tokens=student.max_tokens, dtype=student.dtype
+        ),
         "summary": summary,
         "run": str(summary["run"]),
         "checkpoint": checkpoint.name,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from toprope.climb import choose, measure
 from toprope.climb.crew import Crew
-from toprope.harness.encode import action_ids
+from toprope.harness.encode import answer_ids
 from toprope.ladder.rung import Help
 from toprope.ledger.rows import Meter, RungUse, Seed, TeacherCall
 from toprope.terms import Attempt, State
@@ -80,7 +80,8 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
     own: dict[str, int] = {}
     seeds = []
     for demo in help_.demonstrations:
-        tokens = len(action_ids(crew.player.tokenizer, demo.action))
+        player = crew.player
+        tokens = len(answer_ids(player.tokenizer, player.dialect, demo.task, demo.action))
         own[demo.task.id] = own.get(demo.task.id, 0) + tokens * crew.config.seeding.epochs
         spent[demo.task.id] = demo.teacher_tokens
         seeds.append(

@@ -14,13 +14,17 @@ import torch
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.meters import Meters, Shape
-from toprope.harness.encode import action_ids, departure, prompt_ids
+from toprope.harness.dialect import DIALECTS
+from toprope.harness.encode import answer_ids, departure, prompt_ids
 from toprope.ladder.rung import Demonstration
 from toprope.learn.advantage import rloo
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
+from toprope.policy.adapters import merged_weights
 from toprope.terms import Episode, Outcome
+
+ADAPTER = "adapter/"
 
 
 def group_row(group: Sequence[Episode]) -> GroupRow | None:
@@ -54,6 +58,7 @@ class Learner:
         exact: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.dialect = DIALECTS[config.student.dialect]
         self.meters, self.shape = meters, shape
         self.optimiser = MasterAdam(model, exact=exact)
 
@@ -87,12 +92,12 @@ class Learner:
 
         The rest of the line is a copy: left at equal weight it teaches to change nothing.
         """
-        ids = action_ids(self.tokenizer, demo.action)
+        tokenizer, dialect, task = self.tokenizer, self.dialect, demo.task
+        ids = answer_ids(tokenizer, dialect, task, demo.action)
         weights = [1.0] * len(ids)
-        weights[departure(self.tokenizer, demo.task, demo.action)] = (
-            self.config.seeding.departure_weight
-        )
-        prompt = prompt_ids(self.tokenizer, demo.task)
+        decisive = departure(tokenizer, dialect, task, demo.action)
+        weights[decisive] = self.config.seeding.departure_weight
+        prompt = prompt_ids(tokenizer, dialect, task)
         return GroupRow(prompt, (ids,), (1.0,), token_weights=(tuple(weights),))
 
     def reinforce(self, groups: Sequence[Sequence[Episode]], *, step: int) -> StepReport | None:
@@ -117,12 +122,32 @@ class Learner:
         self._count("train", report)
         return report
 
+    def saved(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return (whole weights under the model's names, what else resuming needs).
+
+        With adapters the weights are merged, for whoever loads the checkpoint, and the
+        adapters themselves travel with the moments.
+        """
+        own, moments = self.optimiser.named_weights(), self.optimiser.moments()
+        if not self.config.student.lora_rank:
+            return own, moments
+        adapters = {f"{ADAPTER}{name}": value for name, value in own.items()}
+        return merged_weights(self.model), {**moments, **adapters}
+
+    def restore(
+        self, weights: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Take over what `saved` returned."""
+        adapters = {k.removeprefix(ADAPTER): v for k, v in state.items() if k.startswith(ADAPTER)}
+        moments = {k: v for k, v in state.items() if not k.startswith(ADAPTER)}
+        self.optimiser.load(adapters or weights, moments)
+
     def _count(self, phase: str, report: StepReport) -> None:
         self.meters.count(
             phase,
             processed_tokens=report.processed_tokens,
             trained_tokens=report.own_tokens,
-            flops=self.shape.training(report.positions, report.pairs, report.own_tokens),
+            flops=self.shape.training(report.positions, report.pairs, report.logits),
         )
 
 

@@ -17,7 +17,7 @@ from toprope.climb.status import Status
 from toprope.learn.step import StepReport
 from toprope.ledger import queries
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, REVIEW, TRAIN
-from toprope.ledger.states import after_proof
+from toprope.ledger.states import MASTER_DRAWS, RETEST_DRAWS, after_proof
 from toprope.terms import Episode, State, Task, TopropeError
 
 
@@ -143,14 +143,19 @@ class Climb:
         return seeded
 
     def choose(self, iteration: int) -> list[Plan]:
-        """Return the groups to draw: live and unseen tasks, and now and then a review."""
-        crew = self.crew
+        """Return the groups to draw: live and unseen tasks, and now and then a review.
+
+        A task that was solved whole the last time gets the draws that can call it mastered.
+        """
+        crew, looks = self.crew, self.crew.looks()
         chosen, reviews = choose.train_batch(
-            crew.train, crew.ledger.states(), crew.last_drawn(), crew.config, iteration
+            crew.train, crew.ledger.states(), looks, crew.config, iteration
         )
         size = crew.config.climbing.group
-        plans = [Plan(task, TRAIN, size) for task in chosen]
-        return plans + [Plan(task, REVIEW, 8) for task in reviews]
+        long = max(size, MASTER_DRAWS)
+        solved = {task_id for task_id, look in looks.items() if look.solved}
+        plans = [Plan(task, TRAIN, long if task.id in solved else size) for task in chosen]
+        return plans + [Plan(task, REVIEW, RETEST_DRAWS) for task in reviews]
 
     def rl_steps(self) -> int:
         """Return how many RL steps were taken before this iteration."""

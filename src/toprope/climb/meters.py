@@ -1,8 +1,9 @@
 """Counts what a climb uses, per phase: tokens, FLOPs, seconds and episodes.
 
 FLOPs: 2 per parameter and position in a forward pass, 6 in training, the attention term
-added, the vocabulary head only where logits are computed. What is computed counts: padding
-and finished rows too, which the token counts leave out.
+added, the vocabulary head only where logits are computed; a frozen parameter takes 4 in
+training. What is computed counts: padding and finished rows too, which the token counts leave
+out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Shape:
     head: int  # parameters of the vocabulary projection
     layers: int
     width: int  # query heads times head width
+    frozen: int = 0  # parameters of `body` without a gradient
+    frozen_head: int = 0  # `head`, if it has none
 
     @classmethod
     def of(cls, model: Any) -> Shape:
@@ -33,10 +36,16 @@ class Shape:
         width = getattr(config, "head_dim", None) or (
             config.hidden_size // config.num_attention_heads
         )
-        body = sum(p.numel() for p in model.model.layers.parameters() if p.dim() == 2)
+        matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
         head = config.vocab_size * config.hidden_size
-        heads = config.num_attention_heads
-        return cls(body, head, config.num_hidden_layers, width * heads)
+        return cls(
+            body=sum(p.numel() for p in matrices),
+            head=head,
+            layers=config.num_hidden_layers,
+            width=width * config.num_attention_heads,
+            frozen=sum(p.numel() for p in matrices if not p.requires_grad),
+            frozen_head=0 if model.lm_head.weight.requires_grad else head,
+        )
 
     def forward(self, positions: float, pairs: float, logits: float) -> float:
         """Return the FLOPs of a forward pass.
@@ -49,7 +58,8 @@ class Shape:
 
     def training(self, positions: float, pairs: float, logits: float) -> float:
         """Return the FLOPs of forward and backward; the head's logits are computed twice."""
-        return 3 * self.forward(positions, pairs, logits) + 2 * self.head * logits
+        spared = 2 * self.frozen * positions + 2 * self.frozen_head * logits
+        return 3 * self.forward(positions, pairs, logits) + 2 * self.head * logits - spared
 
 
 @dataclass

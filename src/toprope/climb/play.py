@@ -15,8 +15,8 @@ from toprope.climb.actions import read_action
 from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
-from toprope.harness import lines
-from toprope.harness.encode import prompt_ids
+from toprope.harness.dialect import Dialect
+from toprope.harness.encode import draft_ids, prompt_ids
 from toprope.policy.sampler import Ask, TorchSampler, Work
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
@@ -40,8 +40,9 @@ class Plan:
 
 @dataclass
 class Player:
-    """Plays episodes of tasks with a sampler and a grader."""
+    """Plays episodes of tasks with a sampler and a grader, in one dialect."""
 
+    dialect: Dialect
     tokenizer: Any
     sampler: TorchSampler
     grader: Grader
@@ -63,7 +64,11 @@ class Player:
         """Return the episodes of each plan, in order, token-exact and graded."""
         granted = mode is Mode.GRANTED
         asks = [
-            Ask(prompt_ids(self.tokenizer, p.task, granted=granted), p.episode_ids(iteration))
+            Ask(
+                prompt_ids(self.tokenizer, self.dialect, p.task, granted=granted),
+                p.episode_ids(iteration),
+                *draft_ids(self.tokenizer, self.dialect, p.task),
+            )
             for p in plans
         ]
         with self.meters.phase(phase):
@@ -97,15 +102,15 @@ class Player:
 
     def _text(self, completion: Completion) -> str:
         text: str = self.tokenizer.decode(completion.ids, skip_special_tokens=True)
-        return text.split(lines.STOP)[0]
+        return self.dialect.ended(text)
 
     def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
-        prompt = sum(len(ask.prompt_ids) for ask in asks)
+        prompt = sum(len(ask.prompt_ids) + len(ask.draft_ids) for ask in asks)
         sampled = sum(len(completion.ids) for completion in completions)
         work, self.sampler.work = self.sampler.work, Work()
         self.meters.count(
             phase,
-            processed_tokens=prompt + sampled - len(completions),  # the last is never fed back
+            processed_tokens=prompt + sum(map(_fed_back, completions)),
             sampled_tokens=sampled,
             episodes=len(completions),
             flops=self.shape.forward(work.positions, work.pairs, work.logits),
@@ -116,7 +121,7 @@ class Player:
         verdicts: dict[str, Verdict] = {}
         wanted: list[tuple[str, Task, Mapping[str, str]]] = []
         for task, completion in pairs:
-            read = read_action(task, self._text(completion), completion.stop)
+            read = read_action(self.dialect, task, self._text(completion), completion.stop)
             if isinstance(read, Verdict):
                 verdicts[self._key(completion)] = read
             else:
@@ -141,9 +146,14 @@ class Player:
     def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool | None]:
         """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
         with self.meters.phase("grade"):
-            items = [(e.id, task, lines.parse(e.text, task)) for task, e in pairs]
+            items = [(e.id, task, self.dialect.parse(e.text, task)) for task, e in pairs]
             outcomes = [verdict.outcome for verdict in self.grader.grade_many(items)]
         return [None if o is Outcome.INFRA else o is Outcome.PASSED for o in outcomes]
+
+
+def _fed_back(completion: Completion) -> int:
+    """Return how many sampled tokens went through the model: not copies, and not the last."""
+    return max(0, len(completion.ids) - completion.copied - 1)
 
 
 def _verdict(value: dict[str, Any]) -> Verdict:

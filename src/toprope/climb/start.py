@@ -21,13 +21,14 @@ from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.status import Watch
 from toprope.grading import Grader
-from toprope.harness import lines
+from toprope.harness.dialect import DIALECTS
 from toprope.ladder.demonstration import Demonstrate
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.resample import Resample
 from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
+from toprope.policy.adapters import add_adapters
 from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
@@ -67,12 +68,15 @@ def assemble(
     )
     tokenizer = load_tokenizer(student)
     model = load_model(student, dtype=config.student.dtype)
+    if config.student.lora_rank:
+        add_adapters(model, config.student.lora_rank, seed=config.seed)
     meters, shape = Meters(), Shape.of(model)
     grader = Grader(sandbox)
 
     def player(policy: Any) -> Player:
         sampler = open_sampler(policy, tokenizer, config)
-        return Player(tokenizer, sampler, grader, ledger, meters, shape)
+        dialect = DIALECTS[config.student.dialect]
+        return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
     return Crew(
         config=config,
@@ -82,12 +86,17 @@ def assemble(
         ledger=ledger,
         meters=meters,
         player=player(model),
-        learner=Learner(model, tokenizer, config, meters, shape, exact=load_weights(student)),
+        learner=Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student)),
         ladder=Ladder(_rungs(config, teacher, ledger)),
         base_player=_later(lambda: player(load_model(student, dtype=config.student.dtype))),
         watch=watch,
         heldout=heldout,
     )
+
+
+def _exact(config: ClimbConfig, student: Path) -> dict[str, Any]:
+    """Return the student's weights as stored, where they will be trained; adapters start anew."""
+    return {} if config.student.lora_rank else load_weights(student)
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
@@ -114,7 +123,8 @@ def _later(make: Callable[[], Player]) -> Callable[[], Player]:
 
 def open_sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
     """Return the in-process sampler of a model, guided by the dialect it acts in."""
-    guide = Guide(tokenizer, lines.could_continue, lines.STOP, model.config.vocab_size)
+    dialect = DIALECTS[config.student.dialect]
+    guide = Guide(tokenizer, dialect.could_continue, dialect.STOP, model.config.vocab_size)
     return TorchSampler(
         model,
         guide,

@@ -25,6 +25,7 @@ from toprope.climb.rundir import CONFIG, RunDirError
 from toprope.climb.start import open_sampler
 from toprope.grading import Grader
 from toprope.harness import lines
+from toprope.harness.dialect import DIALECTS
 from toprope.policy.load import Say, about_model, load_model, load_tokenizer, resolve
 from toprope.teacher.openai import Endpoint, EndpointError, Sampling
 from toprope.terms import Outcome, Task, Verdict
@@ -94,7 +95,8 @@ class ModelSubject:
         tokenizer = load_tokenizer(self.folder)
         config = self.config.model_copy(update={"seed": seed})
         sampler = open_sampler(model, tokenizer, config)
-        return Player(tokenizer, sampler, grader, Unkept(), Meters(), Shape.of(model))
+        dialect = DIALECTS[config.student.dialect]
+        return Player(dialect, tokenizer, sampler, grader, Unkept(), Meters(), Shape.of(model))
 
 
 @dataclass
@@ -166,7 +168,7 @@ class EndpointSubject:
         self._lost = 0
         self.sampled_tokens += reply.completion_tokens
         text, end, _ = reply.text.partition(lines.STOP)
-        read = read_action(task, text, "stop" if end else reply.finish)
+        read = read_action(lines, task, text, "stop" if end else reply.finish)
         return read if isinstance(read, Verdict) else dict(read)
 
 
@@ -221,8 +223,10 @@ def _settings_of(folder: Path) -> ClimbConfig:
     config, harness = ClimbConfig(), folder / "harness.json"
     if not harness.is_file():
         return config
-    limits = json.loads(harness.read_text(encoding="utf-8")).get("limits", {})
-    known = {k: v for k, v in limits.items() if k in ("max_tokens", "dtype")}
+    told = json.loads(harness.read_text(encoding="utf-8"))
+    known = {k: v for k, v in told.get("limits", {}).items() if k in ("max_tokens", "dtype")}
+    if told.get("dialect") in DIALECTS:
+        known["dialect"] = told["dialect"]
     return config.model_copy(update={"student": config.student.model_copy(update=known)})
 
 

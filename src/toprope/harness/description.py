@@ -7,29 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from toprope.harness import lines
+from toprope.harness.dialect import Dialect
 
 
-def describe(*, max_tokens: int, dtype: str) -> dict[str, Any]:
+def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]:
     """Return the harness as plain data, for `harness.json` beside exported weights.
 
     `dtype` is the precision that the student was sampled in.
     """
-    shown, answer = lines.SHOTS[0]
+    system = {"role": "system", "content": dialect.SYSTEM}
+    shown, answer = dialect.SHOTS[0]
     return {
-        "dialect": lines.DIALECT,
-        "prompt": [
-            {"role": "system", "content": lines.SYSTEM},
-            {"role": "user", "content": "{the lines, numbered from 1: N|line}\n{what goes wrong}"},
-        ],
-        "answer": "N|new text of line N",
-        "stop": lines.STOP,
-        "example": {
-            "messages": [
-                {"role": "system", "content": lines.SYSTEM},
-                {"role": "user", "content": shown},
-            ],
-            "answer": answer,
-        },
+        "dialect": dialect.DIALECT,
+        "prompt": [system, {"role": "user", "content": dialect.QUESTION}],
+        "answer": dialect.ANSWER,
+        "stop": dialect.STOP,
+        "example": {"messages": [system, {"role": "user", "content": shown}], "answer": answer},
         "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
     }

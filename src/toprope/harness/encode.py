@@ -1,36 +1,71 @@
-"""Text to token ids, once: prompts through the chat template, actions as they stand.
+"""Text to token ids, once: prompts through the chat template, answers as they stand.
 
-Student tokens are never decoded and encoded again; only prompts and a teacher's actions
-pass through here. Knows a tokenizer's interface, not a model.
+Student tokens are never decoded and encoded again; only prompts, drafts and a teacher's
+actions pass through here. Actions are kept in the `lines` form, whoever wrote them, and
+become text of the student's own dialect here. Knows a tokenizer's interface, not a model.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from toprope.harness import lines
-from toprope.terms import Task
+from toprope.harness.dialect import Dialect
+from toprope.terms import Task, TopropeError
 
 
-def prompt_ids(tokenizer: Any, task: Task, *, granted: bool = False) -> tuple[int, ...]:
+class Draft(NamedTuple):
+    """The answer that changes nothing; every answer keeps the first `held` of its tokens."""
+
+    ids: tuple[int, ...]
+    held: int
+
+
+def prompt_ids(
+    tokenizer: Any, dialect: Dialect, task: Task, *, granted: bool = False
+) -> tuple[int, ...]:
     """Return the ids of an episode's prompt, up to where the model starts to answer."""
     text = tokenizer.apply_chat_template(
-        lines.messages(task, granted=granted), tokenize=False, add_generation_prompt=True
+        dialect.messages(task, granted=granted), tokenize=False, add_generation_prompt=True
     )
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
+    return _encode(tokenizer, text)
 
 
-def departure(tokenizer: Any, task: Task, action: str) -> int:
-    """Return which token of an action is the first that the shown line would not have had.
+def draft_ids(tokenizer: Any, dialect: Dialect, task: Task) -> Draft:
+    """Return the draft that a dialect's answers depart from; empty where they do not."""
+    ids = _encode(tokenizer, dialect.draft(task))
+    held = _encode(tokenizer, dialect.held(task))
+    return Draft(ids, _alike(ids, held))
+
+
+def departure(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> int:
+    """Return which token of an answer is the first that leaves the shown text.
 
     The tokens before it copy; this one decides. It is the last one if nothing departs.
     """
-    ids = action_ids(tokenizer, action)
-    copy = action_ids(tokenizer, lines.unchanged(task, action))
-    pairs = enumerate(zip(ids, copy, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), len(ids) - 1)
+    ids = answer_ids(tokenizer, dialect, task, action)
+    copy = _encode(tokenizer, dialect.unchanged(task, action))
+    return min(_alike(ids, copy), len(ids) - 1)
 
 
-def action_ids(tokenizer: Any, action: str) -> tuple[int, ...]:
-    """Return the ids of a teacher's action in the student's tokens, its end token included."""
-    return (*tokenizer.encode(action, add_special_tokens=False), tokenizer.eos_token_id)
+def answer_ids(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> tuple[int, ...]:
+    """Return the ids of a verified action (`N|line`) as an answer in a dialect, with its end.
+
+    Raises:
+        TopropeError: the action has no form in this dialect.
+    """
+    text = action if dialect is lines else dialect.express(task, lines.parse(action, task))
+    if text is None:
+        raise TopropeError(f"{task.id}: {action!r} has no form in dialect {dialect.DIALECT}")
+    ids = _encode(tokenizer, text)
+    return (*ids, int(tokenizer.eos_token_id)) if dialect.ENDS_WITH_TOKEN else ids
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text, add_special_tokens=False)) if text else ()
+
+
+def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Return how many tokens two texts begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

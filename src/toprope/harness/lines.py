@@ -8,13 +8,16 @@ It does not know how text becomes tokens, who wrote it, or what it is worth.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from toprope.terms import Task, TopropeError
 
 DIALECT = "lines"
 SYSTEM = "Fix the wrong line. Reply: N|corrected line"
 STOP = "\n"
+ENDS_WITH_TOKEN = True
+QUESTION = "{the lines, numbered from 1: N|line}\n{what goes wrong}"
+ANSWER = "N|new text of line N"
 _ACTION = re.compile(r"(\d{1,3})\|([^\n]*)")
 _PARTIAL = re.compile(r"\d{0,3}|\d{1,3}\|[^\n]*")
 
@@ -51,13 +54,26 @@ def render(task: Task) -> str:
 
 def messages(task: Task, *, granted: bool = False) -> list[dict[str, str]]:
     """Return the chat messages of an episode; `granted` puts two worked examples first."""
-    shots = SHOTS if granted else ()
-    talk = [{"role": "system", "content": SYSTEM}]
-    for question, answer in shots:
-        talk.append({"role": "user", "content": question})
+    return chat(SYSTEM, SHOTS if granted else (), render(task))
+
+
+def chat(system: str, shots: Sequence[tuple[str, str]], question: str) -> list[dict[str, str]]:
+    """Return chat messages: the system's, worked examples, the question."""
+    talk = [{"role": "system", "content": system}]
+    for asked, answer in shots:
+        talk.append({"role": "user", "content": asked})
         talk.append({"role": "assistant", "content": answer})
-    talk.append({"role": "user", "content": render(task)})
-    return talk
+    return [*talk, {"role": "user", "content": question}]
+
+
+def draft(task: Task) -> str:
+    """Return nothing: an answer of this dialect names a line and departs from no text."""
+    return ""
+
+
+def held(task: Task) -> str:
+    """Return nothing: there is no draft to hold an answer to."""
+    return ""
 
 
 def parse(text: str, task: Task) -> dict[str, str]:
@@ -86,6 +102,11 @@ def unchanged(task: Task, action: str) -> str:
 def could_continue(text: str) -> bool:
     """Return whether some continuation of `text` (or `text` itself) is well formed."""
     return _PARTIAL.fullmatch(text) is not None
+
+
+def ended(text: str) -> str:
+    """Return what is read of a sampled text: its first line."""
+    return text.split(STOP)[0]
 
 
 def express(task: Task, new_files: Mapping[str, str]) -> str | None:

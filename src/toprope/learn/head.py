@@ -36,7 +36,7 @@ class _TokenLogprobs(torch.autograd.Function):
         (grad_T,) = grads
         hidden_TD, weight_VD, target_T, normaliser = ctx.saved_tensors
         grad_hidden = torch.empty_like(hidden_TD)
-        grad_weight = torch.zeros(weight_VD.shape, device=weight_VD.device, dtype=weight_VD.dtype)
+        grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None
         for at in range(0, len(target_T), CHUNK):
             piece = slice(at, at + CHUNK)
             logits = (hidden_TD[piece] @ weight_VD.T).float()
@@ -44,7 +44,8 @@ class _TokenLogprobs(torch.autograd.Function):
             grad.scatter_add_(1, target_T[piece, None], grad_T[piece, None].float())
             small = grad.to(hidden_TD.dtype)
             grad_hidden[piece] = small @ weight_VD
-            grad_weight.addmm_(small.T, hidden_TD[piece])
+            if grad_weight is not None:
+                grad_weight.addmm_(small.T, hidden_TD[piece])
         return grad_hidden, grad_weight, None
 
 

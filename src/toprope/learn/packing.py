@@ -1,15 +1,19 @@
-"""Packs a group into one row: the prompt once, then its completions under a block mask.
+"""Packs a group into one row: the prompt once, then its completions as a tree.
 
-Each completion attends to the prompt and to itself, its positions restarting at the
-prompt's end, so the row computes exactly what separate rows would, with the prompt paid
-once. Shapes: B rows, D packed tokens of the longest row, T own tokens of all rows.
+What completions have in common from their first token on is computed once, like the prompt:
+each token attends to the prompt and to what its own completion has before it, at the position
+that it has there. So a row computes exactly what separate rows would. Shapes: B rows, D
+packed tokens of the longest row, T own tokens of all rows, shared ones counted once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 
@@ -31,7 +35,7 @@ class GroupRow:
     @property
     def width(self) -> int:
         """How many tokens the packed row has."""
-        return len(self.prompt_ids) + sum(map(len, self.completions))
+        return len(_tree(self).ids)
 
     @property
     def own_tokens(self) -> int:
@@ -60,26 +64,60 @@ class Packed:
     sampler_T: torch.Tensor | None
 
 
-def _row_layout(row: GroupRow, D: int) -> tuple[list[int], list[int], list[int]]:
-    """Return ids, positions and block numbers (0 prompt, 1… completions, -1 padding)."""
-    P = len(row.prompt_ids)
-    ids, positions, blocks = list(row.prompt_ids), list(range(P)), [0] * P
-    for number, completion in enumerate(row.completions, start=1):
-        ids += completion
-        positions += range(P, P + len(completion))
-        blocks += [number] * len(completion)
-    pad = D - len(ids)
-    return ids + [0] * pad, positions + [0] * pad, blocks + [-1] * pad
+class _Loss(NamedTuple):
+    """One prediction that carries loss: from which node, of what, and sampled how likely."""
+
+    source: int
+    target: int
+    sampler: float | None
 
 
-def _sources(row: GroupRow, offset: int) -> list[int]:
-    """Return where each own token is predicted from: its predecessor, or the prompt's end."""
+class _Tree(NamedTuple):
+    """A row's tokens, each with its parent's index, and what is predicted how much.
+
+    A prediction that several completions share carries their advantages' and weights' sum:
+    the loss is linear in both, so nothing changes but the work.
+    """
+
+    ids: list[int]
+    parents: list[int]
+    losses: dict[_Loss, tuple[float, float]]
+
+
+@lru_cache(maxsize=1024)
+def _tree(row: GroupRow) -> _Tree:
+    """Return the prompt as a trunk and the completions as branches that part where they differ."""
     P = len(row.prompt_ids)
-    sources, start = [], P
-    for completion in row.completions:
-        sources += [offset + P - 1, *range(offset + start, offset + start + len(completion) - 1)]
-        start += len(completion)
-    return sources
+    ids, parents = list(row.prompt_ids), list(range(-1, P - 1))
+    children: dict[tuple[int, int], int] = {}
+    losses: dict[_Loss, tuple[float, float]] = {}
+    weights = iter(row.weights)
+    for number, completion in enumerate(row.completions):
+        node = P - 1
+        sampled = row.sampler_logprobs[number] if row.sampler_logprobs is not None else None
+        for at, token in enumerate(completion):
+            loss = _Loss(node, token, sampled[at] if sampled is not None else None)
+            advantage, weight = losses.get(loss, (0.0, 0.0))
+            losses[loss] = advantage + row.advantages[number], weight + next(weights)
+            if (node, token) not in children:
+                children[node, token] = len(ids)
+                ids.append(token)
+                parents.append(node)
+            node = children[node, token]
+    return _Tree(ids, parents, losses)
+
+
+def _sight(tree: _Tree, D: int) -> tuple[np.ndarray, list[int]]:
+    """Return who sees whom (D, D), itself and what led to it, and every token's position."""
+    seen = np.zeros((D, D), dtype=bool)
+    positions = [0] * D
+    for at, parent in enumerate(tree.parents):
+        if parent >= 0:
+            seen[at] = seen[parent]
+            positions[at] = positions[parent] + 1
+        seen[at, at] = True
+    np.fill_diagonal(seen[len(tree.ids) :, len(tree.ids) :], True)  # padding sees itself
+    return seen, positions
 
 
 def pack(rows: Sequence[GroupRow]) -> Packed:
@@ -90,30 +128,20 @@ def pack(rows: Sequence[GroupRow]) -> Packed:
     """
     if any(not row.prompt_ids or not all(row.completions) for row in rows):
         raise ValueError("every prompt and every completion needs at least one token")
-    D = max(row.width for row in rows)
-    layouts = [_row_layout(row, D) for row in rows]
-    blocks = torch.tensor([layout[2] for layout in layouts])
-    causal = torch.ones(D, D, dtype=torch.bool).tril()
-    same = blocks[:, :, None] == blocks[:, None, :]
-    mask = (same | (blocks[:, None, :] == 0)) & causal
-    samplers = [row.sampler_logprobs for row in rows]
-    sampled = [lp for row in samplers if row is not None for one in row for lp in one]
+    trees = [_tree(row) for row in rows]
+    D = max(len(tree.ids) for tree in trees)
+    sights = [_sight(tree, D) for tree in trees]
+    losses = [(b, loss, *value) for b, t in enumerate(trees) for loss, value in t.losses.items()]
+    sampled = [loss.sampler for _, loss, _, _ in losses if loss.sampler is not None]
     return Packed(
-        input_ids=torch.tensor([layout[0] for layout in layouts]),
-        position_ids=torch.tensor([layout[1] for layout in layouts]),
-        mask=mask[:, None],
-        source_T=torch.tensor([s for b, row in enumerate(rows) for s in _sources(row, b * D)]),
-        target_T=torch.tensor([t for row in rows for one in row.completions for t in one]),
-        advantages_T=torch.tensor(
-            [
-                advantage
-                for row in rows
-                for one, advantage in zip(row.completions, row.advantages, strict=True)
-                for _ in one
-            ]
-        ),
-        weights_T=torch.tensor([weight for row in rows for weight in row.weights]),
-        sampler_T=None if any(row is None for row in samplers) else torch.tensor(sampled),
+        input_ids=torch.tensor([tree.ids + [0] * (D - len(tree.ids)) for tree in trees]),
+        position_ids=torch.tensor([positions for _, positions in sights]),
+        mask=torch.from_numpy(np.stack([seen for seen, _ in sights]))[:, None],
+        source_T=torch.tensor([b * D + loss.source for b, loss, _, _ in losses]),
+        target_T=torch.tensor([loss.target for _, loss, _, _ in losses]),
+        advantages_T=torch.tensor([advantage for _, _, advantage, _ in losses]),
+        weights_T=torch.tensor([weight for _, _, _, weight in losses]),
+        sampler_T=torch.tensor(sampled) if len(sampled) == len(losses) else None,
     )
 
 

@@ -22,8 +22,8 @@ from toprope.learn.packing import GroupRow, Packed, pack, pieces
 class StepReport:
     """What a step did: tokens processed and trained on, norms, and the engines' mismatch.
 
-    `positions` and `pairs` are what was computed: tokens with their padding, and query-key
-    pairs of one layer and head.
+    `positions`, `pairs` and `logits` are what was computed: tokens with their padding,
+    query-key pairs of one layer and head, and predictions, shared ones once.
     """
 
     loss: float
@@ -32,6 +32,7 @@ class StepReport:
     own_tokens: int
     positions: int = 0
     pairs: int = 0
+    logits: int = 0
     weight_mean: float = 1.0
     weight_max: float = 1.0
     mismatch_kl: float = 0.0
@@ -44,12 +45,14 @@ class _Work:
     processed_tokens: int = 0
     positions: int = 0
     pairs: int = 0
+    logits: int = 0
 
     def add(self, piece: Sequence[GroupRow], packed: Packed) -> None:
         B, D = packed.input_ids.shape
         self.processed_tokens += sum(row.width for row in piece)
         self.positions += B * D
         self.pairs += B * D * D
+        self.logits += len(packed.target_T)
 
 
 def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:

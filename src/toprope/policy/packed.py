@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+
+from toprope.policy.adapters import LowRankLinear
 
 # Beyond this a product's own re-laying no longer shows.
 MOST_ROWS = 640
@@ -38,20 +39,27 @@ def packed_weights(model: Any, rows: int) -> Iterator[None]:
     if not can_pack(model):
         yield
         return
-    linears = [m for m in model.modules() if type(m) is nn.Linear]
+    linears = [m for m in model.modules() if type(m) in (nn.Linear, LowRankLinear)]
     try:
         for linear in linears:
-            laid_out = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
-            linear.forward = partial(_forward, linear, laid_out)  # type: ignore[method-assign]
+            laid_out = torch.ops.mkldnn._reorder_linear_weight(_whole(linear), rows)
+            linear.__dict__["forward"] = partial(_forward, linear, laid_out)
         yield
     finally:
         for linear in linears:
             linear.__dict__.pop("forward", None)
 
 
+def _whole(linear: nn.Linear) -> torch.Tensor:
+    """Return what a layer multiplies by, an adapter merged in."""
+    if isinstance(linear, LowRankLinear):
+        return linear.merged().to(linear.weight.dtype)
+    return linear.weight.detach()
+
+
 def _forward(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     if x.numel() // x.shape[-1] > MOST_ROWS:
-        return F.linear(x, linear.weight, linear.bias)
+        return type(linear).forward(linear, x)
     made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
         x, laid_out, linear.bias, "none", [], ""
     )

@@ -17,6 +17,7 @@ from toprope.policy import attention
 from toprope.policy.cache import GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.guide import Guide
+from toprope.policy.opening import openings
 from toprope.policy.packed import packed_weights
 from toprope.policy.randomness import episode_uniforms
 from toprope.policy.spans import prefill
@@ -25,10 +26,23 @@ from toprope.terms import Completion
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A prompt and the episodes to sample from it."""
+    """A prompt and the episodes to sample from it.
+
+    `draft_ids`, if any, is an answer that episodes are likely to copy a part of: it makes
+    them cheap and changes nothing about what is sampled, except that an episode which copies
+    all of it ends there. Its first `held` tokens belong to every answer: an episode that
+    leaves them has no hope, and where the guide constrains they are forced.
+    """
 
     prompt_ids: tuple[int, ...]
     episode_ids: tuple[str, ...]
+    draft_ids: tuple[int, ...] = ()
+    held: int = 0
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """What one forward pass computes before anything is decoded."""
+        return self.prompt_ids + self.draft_ids
 
 
 @dataclass(slots=True)
@@ -58,6 +72,7 @@ class _Row:
     uniforms: np.ndarray
     ids: list[int]
     logprobs: list[float]
+    copied: int = 0
     text: str = ""
     stop: str | None = None
 
@@ -69,7 +84,7 @@ class TorchSampler:
         model: the policy, with attention implementation `attention.NAME`.
         guide: ends episodes that cannot become an action any more.
         seed: with the episode id it fixes every draw.
-        max_tokens: the longest completion, in tokens.
+        max_tokens: the longest completion, in tokens beyond what it copies of a draft.
         max_rows: how many episodes decode at once.
     """
 
@@ -89,8 +104,10 @@ class TorchSampler:
         `temperature` 0 is greedy; log-probabilities are of the distribution sampled from
         (of the unscaled one when greedy). `constrain` draws only tokens the guide allows.
         """
+        if len({bool(ask.draft_ids) for ask in asks}) > 1:
+            raise ValueError("either every ask has a draft or none has")
         rows = [
-            _Row(at, episode, episode_uniforms(self.seed, episode, self.max_tokens), [], [])
+            _Row(at, episode, self._uniforms(ask, episode), [], [])
             for at, ask in enumerate(asks)
             for episode in ask.episode_ids
         ]
@@ -99,9 +116,18 @@ class TorchSampler:
             for batch in self._batches(asks, rows):
                 self._sample_batch(asks, batch, temperature, constrain)
         return [
-            Completion(row.episode_id, tuple(row.ids), tuple(row.logprobs), row.stop or "length")
+            Completion(
+                row.episode_id,
+                tuple(row.ids),
+                tuple(row.logprobs),
+                row.stop or "length",
+                row.copied,
+            )
             for row in rows
         ]
+
+    def _uniforms(self, ask: Ask, episode: str) -> np.ndarray:
+        return episode_uniforms(self.seed, episode, len(ask.draft_ids) + self.max_tokens)
 
     def _batches(self, asks: Sequence[Ask], rows: list[_Row]) -> Iterator[list[list[_Row]]]:
         """Yield batches of whole groups, prompts of like length together."""
@@ -109,7 +135,7 @@ class TorchSampler:
         for row in rows:
             groups.setdefault(row.ask, []).append(row)
         batch: list[list[_Row]] = []
-        for at in sorted(groups, key=lambda a: (len(asks[a].prompt_ids), a)):
+        for at in sorted(groups, key=lambda a: (len(asks[a].context), a)):
             width = max([len(groups[at]), *(len(group) for group in batch)])
             if batch and width * (len(batch) + 1) > self.max_rows:
                 yield batch
@@ -118,28 +144,24 @@ class TorchSampler:
         if batch:
             yield batch
 
-    def _prefill(self, prompts: list[tuple[int, ...]]) -> tuple[GroupCache, torch.Tensor]:
-        """Return the filled cache and the last-token hidden states (P, D)."""
-        lengths = [len(ids) for ids in prompts]
-        cache = GroupCache(lengths, self.model.config.num_hidden_layers, self.max_tokens)
-        last = []
-        for span, hidden in prefill(self.model, cache, prompts):
-            last.append(hidden[cache.lengths[span.start : span.stop].cumsum(0) - 1])
-        for size in lengths:
-            self.work.add(size, size)
-        return cache, torch.cat(last)
-
     def _sample_batch(
         self, asks: Sequence[Ask], groups: list[list[_Row]], temperature: float, constrain: bool
     ) -> None:
-        cache, hidden = self._prefill([asks[group[0].ask].prompt_ids for group in groups])
         width = max(len(group) for group in groups)
-        cache.begin(width)
         slots = [row for group in groups for row in _pad(group, width)]
-        hidden = hidden.repeat_interleave(width, dim=0)
-        for step in range(self.max_tokens):
-            ids = self._choose(hidden, slots, step, temperature, constrain)
-            if not any(_alive(row) for row in slots) or step + 1 == self.max_tokens:
+        opened = [asks[group[0].ask] for group in groups]
+        cache, hidden = self._prefill(opened, groups, temperature, constrain)
+        drafted = bool(opened[0].draft_ids)
+        if drafted:
+            whole = [len(ask.prompt_ids) for ask in opened for _ in range(width)]
+            cuts = [at + (row.copied if row else 0) for at, row in zip(whole, slots, strict=True)]
+            cache.begin(width, torch.tensor(cuts).view(-1, width))
+            ids = torch.tensor([row.ids[-1] if row else 0 for row in slots])
+        else:
+            cache.begin(width)
+            ids = self._choose(hidden.repeat_interleave(width, 0), slots, temperature, constrain)
+        for _ in range(1, self.max_tokens):
+            if not any(map(_alive, slots)):
                 return
             slots, ids = self._compact(cache, slots, ids)
             hidden = self.model.model(
@@ -147,12 +169,54 @@ class TorchSampler:
             ).last_hidden_state[:, 0]
             cache.step += 1
             self.work.add(len(slots), cache.prompt_mask.shape[2] + cache.step)
+            ids = self._choose(hidden, slots, temperature, constrain and not drafted)
+
+    def _prefill(
+        self, asks: list[Ask], groups: list[list[_Row]], temperature: float, constrain: bool
+    ) -> tuple[GroupCache, torch.Tensor]:
+        """Return the filled cache and the last-token hidden states (P, D); open on drafts."""
+        contexts = [ask.context for ask in asks]
+        lengths = [len(ids) for ids in contexts]
+        cache = GroupCache(lengths, self.model.config.num_hidden_layers, self.max_tokens)
+        last = []
+        for span, hidden in prefill(self.model, cache, contexts):
+            ends = cache.lengths[span.start : span.stop].cumsum(0)
+            last.append(hidden[ends - 1])
+            for p, end in zip(span, ends.tolist(), strict=True):
+                if asks[p].draft_ids:  # the state before a token predicts it
+                    states = hidden[end - len(asks[p].draft_ids) - 1 : end - 1]
+                    self._open(states, asks[p], groups[p], temperature, constrain)
+        for size in lengths:
+            self.work.add(size, size)
+        return cache, torch.cat(last)
+
+    def _open(
+        self,
+        states: torch.Tensor,
+        ask: Ask,
+        rows: list[_Row],
+        temperature: float,
+        constrain: bool,
+    ) -> None:
+        """Follow a group along its draft up to each episode's first token of its own."""
+        logits = self.model.lm_head(states).float()
+        self.work.logits += len(logits)
+        uniforms = np.stack([row.uniforms[: len(ask.draft_ids)] for row in rows])
+        held = ask.held if constrain else 0
+        found = openings(logits, ask.draft_ids, uniforms, temperature=temperature, held=held)
+        for row, opening in zip(rows, found, strict=True):
+            row.ids, row.logprobs, row.copied = opening.ids, opening.logprobs, opening.copied
+            if row.copied == len(ask.draft_ids):
+                row.stop = "stop"
+            elif row.copied < ask.held:
+                row.stop = "malformed"
+            else:
+                row.text, row.stop = self.guide.advance("", row.ids[-1])
 
     def _choose(
         self,
         hidden: torch.Tensor,
         slots: list[_Row | None],
-        step: int,
         temperature: float,
         constrain: bool,
     ) -> torch.Tensor:
@@ -167,7 +231,10 @@ class TorchSampler:
             ]
             logits.masked_fill_(~torch.stack(masks), float("-inf"))
         if temperature > 0:
-            uniforms = [0.0 if row is None else row.uniforms[step] for row in slots]
+            uniforms = [
+                row.uniforms[len(row.ids)] if row is not None and row.stop is None else 0.0
+                for row in slots
+            ]
             if temperature != 1.0:
                 logits /= temperature
             drawn = draw(logits, torch.tensor(uniforms))

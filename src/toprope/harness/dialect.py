@@ -1,0 +1,52 @@
+"""What a dialect is, and which there are: one module each, found by name.
+
+A new one is a module beside these with the same functions, entered in `DIALECTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from toprope.harness import lines, rewrite
+from toprope.terms import Task
+
+
+class Dialect(Protocol):
+    """How a student acts in a task: what it is shown, and how its text becomes edits."""
+
+    DIALECT: str
+    SYSTEM: str
+    STOP: str
+    ENDS_WITH_TOKEN: bool
+    """Whether a demonstration ends with the tokenizer's end token, or as its text does."""
+    QUESTION: str
+    ANSWER: str
+    SHOTS: tuple[tuple[str, str], ...]
+
+    def messages(self, task: Task, *, granted: bool = False) -> list[dict[str, str]]:
+        """Return the chat messages of an episode; `granted` puts two worked examples first."""
+
+    def draft(self, task: Task) -> str:
+        """Return the answer that changes nothing, if answers are departures from it; or ''."""
+
+    def held(self, task: Task) -> str:
+        """Return the part of the draft that every answer keeps; the granted protocol forces it."""
+
+    def parse(self, text: str, task: Task) -> dict[str, str]:
+        """Return the changed files that an answer asks for, or raise `MalformedAction`."""
+
+    def unchanged(self, task: Task, action: str) -> str:
+        """Return what an answer would be if it gave the same place back as it is."""
+
+    def could_continue(self, text: str) -> bool:
+        """Return whether what was decoded can still become an answer."""
+
+    def ended(self, text: str) -> str:
+        """Return what is read of a sampled text."""
+
+    def express(self, task: Task, new_files: Mapping[str, str]) -> str | None:
+        """Return a verified final state as an answer, or None if it cannot be one."""
+
+
+DIALECTS: dict[str, Dialect] = {lines.DIALECT: lines, rewrite.DIALECT: rewrite}
