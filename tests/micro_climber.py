@@ -4,7 +4,8 @@ Every sitting is a forked process, so that torch is imported once. A sitting is 
 to die: after the n-th return of a function ("toprope.climb.books:record#2"), after some
 seconds of its own processor time ("1.25", the same moment on a busy machine), or nowhere
 (""). Prints a JSON line per climb: what is left in its folder,
-and how each sitting ended. "--" begins another climb, in a folder of its own.
+and how each sitting ended. "--" begins another climb, in a folder of its own. The variable
+MICRO_SETTINGS holds further settings (`a.b=1`), with blanks between.
 
     python micro_climber.py FOLDER TASKSET STUDENT SITTING... [-- SITTING...]...
 """
@@ -73,7 +74,8 @@ def sit(run: Path, tasks: Path, student: Path, end: str) -> dict[str, Any]:
             elif end:
                 die_after_return(end)
             begun = time.process_time()
-            climb(micro_world.short_settings(tasks, student), run)
+            overrides = os.environ.get("MICRO_SETTINGS", "").split()
+            climb(micro_world.short_settings(tasks, student, *overrides), run)
             os.write(write, repr(time.process_time() - begun).encode())
             code = 0
         finally:

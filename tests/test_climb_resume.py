@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 import toprope
 from micro_climber import left_in
@@ -60,7 +61,9 @@ POINTS = (
 )
 
 
-def sit(folder: Path, tasks: Path, student: Path, *ends: str) -> list[dict[str, Any]]:
+def sit(
+    folder: Path, tasks: Path, student: Path, *ends: str, settings: str = ""
+) -> list[dict[str, Any]]:
     """Run climbs of `micro_climber.py`, which ends sittings by SIGKILL where it is told."""
     done = subprocess.run(
         [sys.executable, HERE / "micro_climber.py", folder, tasks, student, *ends],
@@ -68,6 +71,7 @@ def sit(folder: Path, tasks: Path, student: Path, *ends: str) -> list[dict[str, 
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]),
             "OMP_NUM_THREADS": "1",
+            "MICRO_SETTINGS": settings,
         },
         capture_output=True,
         text=True,
@@ -114,6 +118,24 @@ def test_kills_at_random_moments_one_after_another_change_nothing(
     killed = [at["status"] for at in found["sittings"]].count(KILLED)
     assert killed >= 3  # the later ones may find the climb done
     assert found["left"] == whole["left"]
+
+
+def test_a_killed_climb_with_adapters_and_drafts_ends_as_the_undisturbed_one(
+    micro_tasks: Path, micro_student: Path, tmp_path: Path
+) -> None:
+    points = [
+        "toprope.climb.learner:Learner.imitate",
+        "toprope.climb.commit:_checkpoint",
+        "toprope.climb.learner:Learner.reinforce#2",
+        "toprope.climb.measure:frozen_base",
+    ]
+    settings = 'student.lora_rank=4 student.dialect="rewrite"'
+    found = sit(tmp_path, micro_tasks, micro_student, "", "--", *points, "", settings=settings)
+    statuses = [at["status"] for at in found[1]["sittings"]]
+    assert statuses == [*[-signal.SIGKILL] * len(points), 0]
+    assert found[1]["left"] == found[0]["left"]
+    (state,) = sorted((tmp_path / "0" / "checkpoints").glob("*/optimiser.safetensors"))[-1:]
+    assert any(name.endswith(".high") for name in load_file(state))
 
 
 @pytest.mark.slow

@@ -101,13 +101,13 @@ def test_source_functions_take_turns() -> None:
 
 
 def test_once_it_has_seeded_it_is_done_whether_or_not_the_seeded_are_still_cold() -> None:
-    booked = [0]
+    booked = [False]
     teacher = Teacher(lambda task, at: True)
-    rung = Demonstrate(teacher, wanted=2, given=lambda: booked[0])
+    rung = Demonstrate(teacher, wanted=2, asked=lambda: booked[0])
     assert rung.waiting(cold(4))
     given = rung.help(cold(4), iteration=2)
     assert given is not None
-    booked[0] = len(given.demonstrations)
+    booked[0] = True
     thawed = {d.task.id for d in given.demonstrations}
     left = [c for c in cold(4) if c.task.id not in thawed]
     assert not rung.waiting(left)
@@ -125,6 +125,17 @@ def test_a_teacher_that_solves_nothing_is_asked_once_and_holds_nobody_up() -> No
     assert not rung.waiting(cold(3))
     assert rung.help(cold(3), iteration=3) is None
     assert len(teacher.asked) == 3 * ATTEMPTS
+    resumed = Demonstrate(teacher, wanted=2, asked=lambda: True)  # what was booked says so
+    assert not resumed.waiting(cold(3))
+
+
+def test_a_teacher_without_any_answer_holds_nobody_up() -> None:
+    silent = Teacher(lambda task, at: True)
+    silent.attempts = lambda task, n, start=0: []  # type: ignore[method-assign]
+    rung = Demonstrate(silent, wanted=2)
+    assert rung.waiting(cold(3))
+    assert rung.help(cold(3), iteration=2) is None
+    assert not rung.waiting(cold(3))
 
 
 def test_a_budget_that_runs_out_keeps_what_was_bought() -> None:

@@ -12,6 +12,7 @@ from toprope.ledger.rows import Meter, RungUse, Seed, TeacherCall
 from toprope.terms import Attempt, State
 
 Tell = Callable[[int, str], None]
+ASKED = "asked"  # the note of an iteration in which a teacher was asked
 RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
 _KINDS = {"recorded": RECORDED, "reference": REFERENCE, "openai": FRESH}
 
@@ -23,7 +24,7 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
     seeded = False
     for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
-        _book_calls(crew, help_)
+        _book_calls(crew, iteration, help_)
         if help_.demonstrations:
             tell(iteration, f"imitating {len(help_.demonstrations)} demonstrations")
             _imitate(crew, iteration, help_)
@@ -104,8 +105,10 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
     crew.ledger.record_rung_uses(uses)
 
 
-def _book_calls(crew: Crew, help_: Help) -> None:
+def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
     """Book what the teacher was asked, at its price as if it had been asked live."""
+    if help_.attempts:
+        crew.ledger.note(iteration, ASKED, help_.rung)
     live = crew.config.teacher.kind == "openai"
     crew.ledger.record_teacher_calls(
         TeacherCall(

@@ -14,6 +14,7 @@ import toprope
 from toprope.climb import choose, memory
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
+from toprope.climb.helping import ASKED
 from toprope.climb.journal import TeacherAnswers
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
@@ -73,8 +74,8 @@ def assemble(
     meters, shape = Meters(), Shape.of(model)
     grader = Grader(sandbox)
 
-    def player(policy: Any) -> Player:
-        sampler = open_sampler(policy, tokenizer, config)
+    def player(policy: Any, *, base: bool = False) -> Player:
+        sampler = open_sampler(policy, tokenizer, config, base=base)
         dialect = DIALECTS[config.student.dialect]
         return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
@@ -88,7 +89,7 @@ def assemble(
         player=player(model),
         learner=Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student)),
         ladder=Ladder(_rungs(config, teacher, ledger)),
-        base_player=_later(lambda: player(load_model(student, dtype=config.student.dtype))),
+        base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,
         heldout=heldout,
     )
@@ -97,6 +98,11 @@ def assemble(
 def _exact(config: ClimbConfig, student: Path) -> dict[str, Any]:
     """Return the student's weights as stored, where they will be trained; adapters start anew."""
     return {} if config.student.lora_rank else load_weights(student)
+
+
+def _base(config: ClimbConfig, student: Path, model: Any) -> Any:
+    """Return a model to sample the frozen base from: a second one only if weights are trained."""
+    return model if config.student.lora_rank else load_model(student, dtype=config.student.dtype)
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
@@ -110,7 +116,7 @@ def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
 
 
 def _later(make: Callable[[], Player]) -> Callable[[], Player]:
-    """Make the frozen base's player when it is first asked for: it costs a second model."""
+    """Make the frozen base's player when it is first asked for: it may cost a second model."""
     made: list[Player] = []
 
     def get() -> Player:
@@ -121,7 +127,9 @@ def _later(make: Callable[[], Player]) -> Callable[[], Player]:
     return get
 
 
-def open_sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSampler:
+def open_sampler(
+    model: Any, tokenizer: Any, config: ClimbConfig, *, base: bool = False
+) -> TorchSampler:
     """Return the in-process sampler of a model, guided by the dialect it acts in."""
     dialect = DIALECTS[config.student.dialect]
     guide = Guide(tokenizer, dialect.could_continue, dialect.STOP, model.config.vocab_size)
@@ -131,6 +139,7 @@ def open_sampler(model: Any, tokenizer: Any, config: ClimbConfig) -> TorchSample
         seed=config.seed,
         max_tokens=config.student.max_tokens,
         max_rows=config.student.max_rows,
+        base=base,
     )
 
 
@@ -143,7 +152,7 @@ def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list
                 teacher,
                 wanted=seeding.demonstrations,
                 per_task=seeding.per_task,
-                given=lambda: int(ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]),
+                asked=lambda: ledger.last_note(ASKED) is not None,
             )
         )
     return rungs

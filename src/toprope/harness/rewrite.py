@@ -46,7 +46,7 @@ def draft(task: Task) -> str:
 def held(task: Task) -> str:
     """Return how every answer begins that keeps the function's name: up to its parameters."""
     before, paren, _ = draft(task).partition("(")
-    return before + paren
+    return before + paren if paren else ""
 
 
 def messages(task: Task, *, granted: bool = False) -> list[dict[str, str]]:
@@ -60,7 +60,7 @@ def parse(text: str, task: Task) -> dict[str, str]:
     What comes after the first line that differs is not read; a copy changes nothing.
 
     Raises:
-        MalformedAction: with the answered line the file is no Python any more.
+        MalformedAction: with the answered line a Python file is no Python any more.
     """
     whole = task.files[task.focus.path].split("\n")
     shown = _dedented(task)
@@ -73,7 +73,8 @@ def parse(text: str, task: Task) -> dict[str, str]:
         whole[task.focus.first - 1 + at] = _margin(task) + line if line else ""
     changed = "\n".join(whole)
     try:
-        ast.parse(changed)
+        if task.focus.path.endswith(".py"):
+            ast.parse(changed)
     except (SyntaxError, ValueError) as error:
         raise MalformedAction(f"the answer leaves no Python: {error}") from error
     return {task.focus.path: changed}

@@ -19,8 +19,8 @@ ATTEMPTS = 8
 class Demonstrate:
     """Asks the teacher for up to `wanted` demonstrations, `per_task` distinct ones a task.
 
-    Gives up for good once it has seeded, which `given` tells (demonstrations booked so far):
-    a later need is a later issue of the ladder. A teacher without an answer is not asked again.
+    Gives up for good once the teacher was asked, which `asked` tells from what is booked; a
+    teacher that had no answer at all, and so left nothing to book, is not asked again either.
     """
 
     number = "6"
@@ -32,10 +32,10 @@ class Demonstrate:
         *,
         wanted: int,
         per_task: int = 1,
-        given: Callable[[], int] = lambda: 0,
+        asked: Callable[[], bool] = lambda: False,
     ) -> None:
         self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
-        self.given = given
+        self.asked = asked
         self._spent = False
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
@@ -66,7 +66,7 @@ class Demonstrate:
 
     def waiting(self, cold: Sequence[Cold]) -> bool:
         """Return whether there are seeds still to give, and cold tasks to give them to."""
-        open_ = bool(self.wanted) and not self._spent and not self.given()
+        open_ = bool(self.wanted) and not self._spent and not self.asked()
         return open_ and any(not c.never_seeded for c in cold)
 
     def _solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:

@@ -8,6 +8,8 @@ a few per cent of the model's size, and a training step is two thirds of the pro
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -49,6 +51,20 @@ def add_adapters(model: Any, rank: int, *, seed: int) -> None:
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
                 setattr(module, name, LowRankLinear(child, rank, generator))
+
+
+@contextmanager
+def without_adapters(model: nn.Module) -> Iterator[None]:
+    """Make a model with adapters its own base inside; a model without any stays as it is."""
+    layers = [m for m in model.modules() if isinstance(m, LowRankLinear)]
+    scales = [layer.scale for layer in layers]
+    try:
+        for layer in layers:
+            layer.scale = 0.0
+        yield
+    finally:
+        for layer, scale in zip(layers, scales, strict=True):
+            layer.scale = scale
 
 
 def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:

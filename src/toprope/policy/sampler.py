@@ -7,6 +7,7 @@ log-probabilities out) and idempotent by episode id. It does not know tasks or r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from toprope.policy import attention
+from toprope.policy.adapters import without_adapters
 from toprope.policy.cache import GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.guide import Guide
@@ -86,12 +88,20 @@ class TorchSampler:
         seed: with the episode id it fixes every draw.
         max_tokens: the longest completion, in tokens beyond what it copies of a draft.
         max_rows: how many episodes decode at once.
+        base: sample from the model without its adapters.
     """
 
     def __init__(
-        self, model: Any, guide: Guide, *, seed: int, max_tokens: int = 48, max_rows: int = 128
+        self,
+        model: Any,
+        guide: Guide,
+        *,
+        seed: int,
+        max_tokens: int = 48,
+        max_rows: int = 128,
+        base: bool = False,
     ) -> None:
-        self.model, self.guide = model, guide
+        self.model, self.guide, self.base = model, guide, base
         self.seed, self.max_tokens, self.max_rows = seed, max_tokens, max_rows
         self.work = Work()
         model.set_attn_implementation(attention.NAME)
@@ -112,7 +122,11 @@ class TorchSampler:
             for episode in ask.episode_ids
         ]
         self.model.eval()
-        with torch.inference_mode(), packed_weights(self.model, min(len(rows), self.max_rows)):
+        with ExitStack() as held:
+            held.enter_context(torch.inference_mode())
+            if self.base:
+                held.enter_context(without_adapters(self.model))
+            held.enter_context(packed_weights(self.model, min(len(rows), self.max_rows)))
             for batch in self._batches(asks, rows):
                 self._sample_batch(asks, batch, temperature, constrain)
         return [
