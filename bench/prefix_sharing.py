@@ -1,7 +1,9 @@
 """What packing a group into one row saves: `python bench/prefix_sharing.py [STUDENT]`.
 
 Both sides take the same RL step on the same groups with the same learner: packed (the
-prompt once, its completions under a block mask) and separate (one row a completion). Prints
+prompt once, its completions as a tree) and separate (one row a completion). With `--stem`,
+answers are like those of dialect `rewrite`: each copies a random part of one text before it
+goes its own way. Prints
 the median of the ratios of several rounds, and the tokens each side processes.
 """
 
@@ -22,8 +24,12 @@ from toprope.policy import attention
 from toprope.policy.load import load_model, resolve
 
 
-def make_groups(count: int, size: int, prompt: int, answer: int) -> list[GroupRow]:
+def make_groups(count: int, size: int, prompt: int, answer: int, stem: int) -> list[GroupRow]:
     rng = random.Random(0)
+
+    def answers() -> tuple[tuple[int, ...], ...]:
+        shared = ids(stem)
+        return tuple(shared[: rng.randint(0, stem)] + ids(answer) for _ in range(size))
 
     def ids(n: int) -> tuple[int, ...]:
         return tuple(rng.randrange(100, 40_000) for _ in range(n))
@@ -31,11 +37,11 @@ def make_groups(count: int, size: int, prompt: int, answer: int) -> list[GroupRo
     return [
         GroupRow(
             prompt_ids=ids(prompt),
-            completions=tuple(ids(answer) for _ in range(size)),
+            completions=completions,
             advantages=tuple(1.0 if i % 2 else -1.0 for i in range(size)),
-            sampler_logprobs=tuple((-1.0,) * answer for _ in range(size)),
+            sampler_logprobs=tuple((-1.0,) * len(one) for one in completions),
         )
-        for _ in range(count)
+        for completions in (answers() for _ in range(count))
     ]
 
 
@@ -54,13 +60,14 @@ def main() -> None:
     parser.add_argument("student", nargs="?", default="smollm2-135m-instruct")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", type=int, default=4)
+    parser.add_argument("--stem", type=int, default=0, help="tokens that answers may share")
     options = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(0)
     model = load_model(resolve(options.student), dtype="bfloat16")
     model.set_attn_implementation(attention.NAME)
     optimiser = MasterAdam(model)
-    packed = make_groups(options.groups, size=8, prompt=150, answer=16)
+    packed = make_groups(options.groups, size=8, prompt=150, answer=16, stem=options.stem)
     sides = {"packed": packed, "separate": split(packed)}
     ratios = []
     for at in range(options.rounds + 1):

@@ -165,12 +165,12 @@ def _loss(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Ten
 
 def settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
     """Return the settings of a micro climb, deterministic: one thread, and no clock."""
-    return load_config("default", [*BASICS, *sources(taskset, student), *WHOLE, *overrides])
+    return load_config("small", [*BASICS, *sources(taskset, student), *WHOLE, *overrides])
 
 
 def short_settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
     """Return the settings of a climb that has every phase and is as short as it can be."""
-    return load_config("default", [*BASICS, *sources(taskset, student), *SHORT, *overrides])
+    return load_config("small", [*BASICS, *sources(taskset, student), *SHORT, *overrides])
 
 
 def sources(taskset: Path, student: Path) -> list[str]:

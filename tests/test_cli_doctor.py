@@ -64,7 +64,7 @@ def test_a_student_that_is_not_here_is_no_obstacle(tmp_path, monkeypatch):
     monkeypatch.setenv("TOPROPE_CACHE", str(tmp_path))
     finding = doctor.check_student()
     assert (finding.ok, finding.needed) == (False, False)
-    assert "toprope models fetch smollm2-135m-instruct" in finding.fix
+    assert "toprope models fetch qwen2.5-coder-0.5b-instruct" in finding.fix
 
 
 def test_the_real_checks_all_answer_here(monkeypatch, tmp_path):

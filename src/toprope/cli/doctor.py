@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from toprope.climb.config import DEFAULT_STUDENT
 from toprope.policy.catalog import find_model
 from toprope.policy.convert import is_converted
 from toprope.policy.fetch import cached
@@ -26,8 +27,7 @@ from toprope.policy.load import converted_folder, describe_device
 from toprope.policy.store import models_folder
 from toprope.sandbox import probe
 
-STUDENT = "smollm2-135m-instruct"
-MEMORY_GB, DISK_GB = 6.0, 8.0
+MEMORY_GB, DISK_GB = 7.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,13 @@ def check_converter() -> Finding:
 
 def check_student() -> Finding:
     """The default student is on this disk."""
-    model = find_model(STUDENT)
+    model = find_model(DEFAULT_STUDENT)
     here = cached(model)
     if here is None:
-        detail, fix = f"{STUDENT} is not here", f"toprope models fetch {STUDENT} (a climb does it)"
+        detail, fix = (
+            f"{DEFAULT_STUDENT} is not here",
+            f"toprope models fetch {DEFAULT_STUDENT} (a climb does it)",
+        )
         return Finding("student", False, detail, fix, needed=False)
     folder = here.path if here.path.is_dir() else converted_folder(here)
     state = "" if here.path.is_dir() or is_converted(folder) else ", to be converted at first use"

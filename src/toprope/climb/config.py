@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from toprope.terms import TopropeError
 
+DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
+
 
 class ConfigError(TopropeError):
     """A setting is unknown, malformed or contradicts another."""
@@ -31,10 +33,10 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 class Student(_Section):
     """The model that climbs. `lora_rank` 0 trains all weights; LoRA wants ten times the rates."""
 
-    model: str = "smollm2-135m-instruct"
+    model: str = DEFAULT_STUDENT
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    dialect: Literal["lines", "rewrite"] = "lines"
-    lora_rank: Count = 0
+    dialect: Literal["lines", "rewrite"] = "rewrite"
+    lora_rank: Count = 32
     max_tokens: Positive = 48
     max_rows: Positive = 256
     most_train_tokens: Positive = 1024
@@ -53,9 +55,9 @@ class Teacher(_Section):
 class ColdStart(_Section):
     """The zero-success test before any help."""
 
-    tasks: Positive = 280
+    tasks: Positive = 240
     draws: Positive = 16
-    granted_tasks: Count = 40
+    granted_tasks: Count = 20
     granted_draws: Positive = 8
     never_seeded: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
@@ -63,13 +65,13 @@ class ColdStart(_Section):
 class Seeding(_Section):
     """Demonstrations: how many, and the supervised steps on them."""
 
-    demonstrations: Count = 128
+    demonstrations: Count = 48
     per_task: Annotated[int, Field(ge=1, le=4)] = 1
-    epochs: Annotated[int, Field(ge=1, le=2)] = 2
+    epochs: Annotated[int, Field(ge=1, le=2)] = 1
     batch: Positive = 4
-    learning_rate: Rate = 2e-4
-    departure_weight: Annotated[float, Field(ge=1)] = 6.0
-    pilot_tasks: Count = 120
+    learning_rate: Rate = 1e-3
+    departure_weight: Annotated[float, Field(ge=1)] = 3.0
+    pilot_tasks: Count = 40
     pilot_draws: Positive = 8
 
 
@@ -77,10 +79,10 @@ class Climbing(_Section):
     """Reinforcement learning."""
 
     group: Annotated[int, Field(ge=2)] = 8
-    tasks: Positive = 16
+    tasks: Positive = 10
     most_groups: Positive = 14
     explore: Annotated[float, Field(ge=0, le=1)] = 0.5
-    learning_rate: Rate = 2e-5
+    learning_rate: Rate = 1e-4
     warmup: Count = 3
     pilots_per_step: Count = 2
 
@@ -88,13 +90,13 @@ class Climbing(_Section):
 class Evaluation(_Section):
     """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out."""
 
-    heldout_tasks: Count = 120
+    heldout_tasks: Count = 60
     before_draws: Positive = 4
     seeded_draws: Positive = 4
     after_draws: Positive = 8
     dev_tasks: Count = 40
     dev_draws: Positive = 2
-    dev_every: Count = 10
+    dev_every: Count = 0
     frozen_base_draws: Count = 16
     window: Positive = 5
 
@@ -106,7 +108,7 @@ class Limits(_Section):
     """
 
     minutes: Annotated[float, Field(ge=0)] = 13.2
-    reserve_minutes: Annotated[float, Field(ge=0)] = 2.2
+    reserve_minutes: Annotated[float, Field(ge=0)] = 2.4
     steps: Count = 1000
     flops: Annotated[float, Field(ge=0)] = 0
     checkpoint_every: Positive = 10

@@ -24,8 +24,7 @@ from toprope.climb.play import Plan, Player
 from toprope.climb.rundir import CONFIG, RunDirError
 from toprope.climb.start import open_sampler
 from toprope.grading import Grader
-from toprope.harness import lines
-from toprope.harness.dialect import DIALECTS
+from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.policy.load import Say, about_model, load_model, load_tokenizer, resolve
 from toprope.teacher.openai import Endpoint, EndpointError, Sampling
 from toprope.terms import Outcome, Task, Verdict
@@ -106,6 +105,7 @@ class EndpointSubject:
     name: str
     endpoint: Endpoint
     max_tokens: int
+    dialect: Dialect = DIALECTS[ClimbConfig().student.dialect]
     concurrency: int = 4
     sampled_tokens: int = 0
     _lost: int = field(default=0, repr=False)
@@ -155,11 +155,11 @@ class EndpointSubject:
         sampling = Sampling(
             temperature=temperature,
             seed=int.from_bytes(digest[:4], "big") >> 1,
-            max_tokens=self.max_tokens,
-            stop=(lines.STOP,),
+            max_tokens=self.max_tokens + len(self.dialect.draft(task)),  # a character or more each
+            stop=(self.dialect.STOP,) if self.dialect.ENDS_WITH_TOKEN else (),
         )
         try:
-            reply = self.endpoint.chat(lines.messages(task), sampling)
+            reply = self.endpoint.chat(self.dialect.messages(task), sampling)
         except EndpointError as error:
             self._lost += 1
             if self._lost >= MOST_LOST:
@@ -167,8 +167,9 @@ class EndpointSubject:
             return Verdict(Outcome.INFRA, 0.0, str(error))
         self._lost = 0
         self.sampled_tokens += reply.completion_tokens
-        text, end, _ = reply.text.partition(lines.STOP)
-        read = read_action(lines, task, text, "stop" if end else reply.finish)
+        text = self.dialect.ended(reply.text)
+        stop = "stop" if text != reply.text else reply.finish
+        read = read_action(self.dialect, task, text, stop)
         return read if isinstance(read, Verdict) else dict(read)
 
 

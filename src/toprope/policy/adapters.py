@@ -68,7 +68,10 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
 
 
 def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights of a model with adapters under the names of the one without."""
+    """Return the weights of a model with adapters as those of one without, in its own dtype.
+
+    They are what its sampler decodes with.
+    """
     weights = {
         name: parameter.detach()
         for name, parameter in model.named_parameters()
@@ -76,5 +79,5 @@ def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     }
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear):
-            weights[f"{name}.weight"] = module.merged()
+            weights[f"{name}.weight"] = module.merged().to(module.weight.dtype)
     return weights
