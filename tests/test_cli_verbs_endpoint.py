@@ -15,7 +15,7 @@ from teacher_parts import chat_server
 from test_cli_verbs import toprope
 from toprope.climb.evaluate import Evaluation, evaluate
 from toprope.climb.subjects import EndpointSubject
-from toprope.harness import lines
+from toprope.harness import lines, rewrite
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_taskset
 from toprope.teacher.openai import Endpoint, EndpointError
@@ -40,7 +40,17 @@ def scripted(taskset):
 def test_an_endpoint_is_asked_and_judged_as_the_student_is(taskset, capsys):
     answers = scripted(taskset)
     with chat_server(lambda body: answers[body["messages"][-1]["content"]]) as server:
-        words = ["--taskset", taskset, "--split", "dev", "--draws", 2, "--json"]
+        words = [
+            "--taskset",
+            taskset,
+            "--split",
+            "dev",
+            "--draws",
+            2,
+            "--json",
+            "--dialect",
+            "lines",
+        ]
         assert toprope("eval", "--endpoint", server.url, *words) == 0
         subject = json.loads(capsys.readouterr().out)["subjects"][0]
     assert subject["outcomes"] == {"failed": 2, "malformed": 2, "passed": 4}
@@ -55,6 +65,21 @@ def test_an_endpoint_is_asked_and_judged_as_the_student_is(taskset, capsys):
     }
 
 
+def test_an_endpoint_may_answer_in_another_dialect(taskset, capsys):
+    tasks = load_taskset(taskset).split(Split.DEV)
+    answers = {
+        rewrite.messages(task)[-1]["content"]: rewrite.express(task, task.solution)
+        for task in tasks
+    }
+    with chat_server(lambda body: answers[body["messages"][-1]["content"]]) as server:
+        words = ["--taskset", taskset, "--split", "dev", "--draws", 1, "--json"]
+        assert toprope("eval", "--endpoint", server.url, *words) == 0
+        assert json.loads(capsys.readouterr().out)["subjects"][0]["outcomes"] == {"passed": 4}
+        assert all("stop" not in body or not body["stop"] for body in server.asked)
+        assert toprope("eval", "--endpoint", server.url, "--dialect", "prose") != 0
+    assert "take one of lines, rewrite" in capsys.readouterr().err
+
+
 def test_two_endpoints_are_compared_task_by_task(taskset, capsys):
     answers = scripted(taskset)
     tasks = load_taskset(taskset).tasks
@@ -63,7 +88,17 @@ def test_two_endpoints_are_compared_task_by_task(taskset, capsys):
         chat_server(lambda body: answers[body["messages"][-1]["content"]]) as some,
         chat_server(lambda body: perfect[body["messages"][-1]["content"]]) as all_,
     ):
-        words = ["--taskset", taskset, "--split", "dev", "--draws", 1, "--json"]
+        words = [
+            "--taskset",
+            taskset,
+            "--split",
+            "dev",
+            "--draws",
+            1,
+            "--json",
+            "--dialect",
+            "lines",
+        ]
         both = ["--endpoint", f"{some.url}#one", "--endpoint", f"{all_.url}#two"]
         assert toprope("eval", *both, *words) == 0
     one, two = json.loads(capsys.readouterr().out)["subjects"]
@@ -75,7 +110,7 @@ def test_two_endpoints_are_compared_task_by_task(taskset, capsys):
 def play(taskset, server, *, draws):
     sandbox = open_sandbox()
     endpoint = Endpoint(server.url, tries=1, sleep=lambda seconds: None)
-    subject = EndpointSubject("it", endpoint, max_tokens=6, concurrency=1)
+    subject = EndpointSubject("it", endpoint, max_tokens=6, dialect=lines, concurrency=1)
     asked = Evaluation(load_taskset(taskset), Split.DEV, draws=draws)
     try:
         return evaluate(asked, [subject], sandbox, lambda *progress: None)["subjects"][0]

@@ -47,7 +47,7 @@ def test_a_teacher_is_not_asked_again_for_what_a_kill_kept_from_the_ledger(
 ) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
 
-    def killed(crew: Crew, help_: Help) -> None:
+    def killed(crew: Crew, iteration: int, help_: Help) -> None:
         if help_.attempts:
             raise Killed
 

@@ -33,6 +33,9 @@ def command(
     limit: Annotated[int, typer.Option(min=0, help="So many tasks, spread; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the choice of tasks and of all draws.")] = 0,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 1.0,
+    dialect: Annotated[
+        str, typer.Option(help="Of endpoints and of models that bring none: lines or rewrite.")
+    ] = "rewrite",
     workers: Annotated[int, typer.Option(min=1, help="Attempts graded at once.")] = 2,
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run model-written code without isolation.")
@@ -50,7 +53,7 @@ def command(
 
     asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature)
     to_stderr = partial(typer.echo, err=True)
-    found = find_subjects(subjects or [], endpoints or [], say=to_stderr)
+    found = find_subjects(subjects or [], endpoints or [], dialect=dialect, say=to_stderr)
     sandbox = open_sandbox(workers=workers, unsafe_local=unsafe_local)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -27,7 +27,7 @@ from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.policy.load import Say, about_model, load_model, load_tokenizer, resolve
 from toprope.teacher.openai import Endpoint, EndpointError, Sampling
-from toprope.terms import Outcome, Task, Verdict
+from toprope.terms import Outcome, Task, TopropeError, Verdict
 
 PHASE = "eval"
 MOST_LOST = 8  # questions lost in a row before an endpoint counts as gone
@@ -174,21 +174,31 @@ class EndpointSubject:
 
 
 def find_subjects(
-    words: Sequence[str], endpoints: Sequence[str] = (), *, say: Say = print
+    words: Sequence[str],
+    endpoints: Sequence[str] = (),
+    *,
+    dialect: str = ClimbConfig().student.dialect,
+    say: Say = print,
 ) -> list[Subject]:
     """Return what the words name, each once: runs, checkpoints, models, then endpoints.
 
     A run is two subjects, the base that it began with and its last checkpoint. An endpoint
-    is a URL, or `URL#MODEL` where it serves several. `say` hears of a model that is fetched.
+    is a URL, or `URL#MODEL` where it serves several. `dialect` is that of endpoints and of
+    models that bring none of their own. `say` hears of a model that is fetched.
+
+    Raises:
+        TopropeError: no such dialect, run or model.
     """
+    if dialect not in DIALECTS:
+        raise TopropeError(f"no dialect {dialect}: take one of {', '.join(DIALECTS)}")
     found: list[Subject] = []
     seen: set[Path] = set()
     for word in words:
-        for model in _models(word, say):
+        for model in _models(word, dialect, say):
             if model.folder.resolve() not in seen:
                 seen.add(model.folder.resolve())
                 found.append(model)
-    found += [_endpoint(url) for url in endpoints]
+    found += [_endpoint(url, dialect) for url in endpoints]
     for name, count in Counter(subject.name for subject in found).items():
         for subject in found:
             if count > 1 and subject.name == name:
@@ -196,7 +206,7 @@ def find_subjects(
     return found
 
 
-def _models(word: str, say: Say) -> list[ModelSubject]:
+def _models(word: str, dialect: str, say: Say) -> list[ModelSubject]:
     path = Path(word).expanduser()
     if (path / CONFIG).is_file():
         return _of_run(PastRun.open(path), say)
@@ -205,7 +215,7 @@ def _models(word: str, say: Say) -> list[ModelSubject]:
         config = PastRun.open(run).config
         return [ModelSubject(f"{run.name} {path.resolve().name}", path, config)]
     folder = resolve(word, say=say)
-    return [ModelSubject(folder.name, folder, _settings_of(folder))]
+    return [ModelSubject(folder.name, folder, _settings_of(folder, dialect))]
 
 
 def _of_run(run: PastRun, say: Say) -> list[ModelSubject]:
@@ -219,21 +229,19 @@ def _of_run(run: PastRun, say: Say) -> list[ModelSubject]:
     return [*subjects, ModelSubject(f"{run.folder.name} {newest.name}", newest, run.config)]
 
 
-def _settings_of(folder: Path) -> ClimbConfig:
-    """The default settings, with the limits that an exported model was trained under."""
+def _settings_of(folder: Path, dialect: str) -> ClimbConfig:
+    """The default settings, with the dialect and limits that an exported model brings."""
     config, harness = ClimbConfig(), folder / "harness.json"
-    if not harness.is_file():
-        return config
-    told = json.loads(harness.read_text(encoding="utf-8"))
+    told = json.loads(harness.read_text(encoding="utf-8")) if harness.is_file() else {}
     known = {k: v for k, v in told.get("limits", {}).items() if k in ("max_tokens", "dtype")}
-    if told.get("dialect") in DIALECTS:
-        known["dialect"] = told["dialect"]
+    known["dialect"] = told["dialect"] if told.get("dialect") in DIALECTS else dialect
     return config.model_copy(update={"student": config.student.model_copy(update=known)})
 
 
-def _endpoint(address: str) -> EndpointSubject:
+def _endpoint(address: str, dialect: str) -> EndpointSubject:
     url, _, model = address.partition("#")
     endpoint = Endpoint(url, model=model or "default")
     if not model:
         endpoint.model = str(endpoint.about().get("id") or "default")
-    return EndpointSubject(endpoint.model, endpoint, ClimbConfig().student.max_tokens)
+    most = ClimbConfig().student.max_tokens
+    return EndpointSubject(endpoint.model, endpoint, most, DIALECTS[dialect])
