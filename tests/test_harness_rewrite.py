@@ -48,9 +48,16 @@ def test_every_reference_fix_reads_back_as_itself(seed: int) -> None:
 
 
 def test_a_copy_changes_nothing(task: Task) -> None:
-    for text in (rewrite.draft(task), rewrite.draft(task).split("\n")[0], ""):
-        if text:
-            assert rewrite.parse(text, task) == {task.focus.path: task.files[task.focus.path]}
+    for text in (rewrite.draft(task), rewrite.draft(task).split("\n")[0]):
+        for blanks in (text, text.replace("\n", " \n")):
+            assert rewrite.parse(blanks, task) == {task.focus.path: task.files[task.focus.path]}
+
+
+def test_an_answer_ends_after_the_first_line_that_differs(task: Task) -> None:
+    first = rewrite.draft(task).split("\n")[0]
+    assert rewrite.ended(f"{first}\n    return 1\n    more\n", task) == f"{first}\n    return 1\n"
+    for open_ in (rewrite.draft(task), f"{first}\n    return 1", first, ""):
+        assert rewrite.ended(open_, task) == open_
 
 
 def test_only_the_first_line_that_differs_is_read(task: Task) -> None:
@@ -63,9 +70,12 @@ def test_only_the_first_line_that_differs_is_read(task: Task) -> None:
 
 
 def test_an_answer_that_leaves_no_python_is_malformed(task: Task) -> None:
-    for text in ("```python\n", "def f(:\n", "Sure! Here is the function:"):
-        with pytest.raises(MalformedAction, match="no Python"):
+    for text in ("```python\n", "def other_name(:\n", "Sure! Here is the function:", ""):
+        with pytest.raises(MalformedAction, match="head"):
             rewrite.parse(text, task)
+    first = rewrite.draft(task).split("\n")[0]
+    with pytest.raises(MalformedAction, match="no Python"):
+        rewrite.parse(f"{first}\n    return (\n", task)
 
 
 def test_the_worked_examples_are_answers_of_this_dialect() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from toprope.learn.step import learn_demonstrations
 from toprope.policy import attention
 from toprope.policy.adapters import LowRankLinear, add_adapters, merged_weights
 from toprope.policy.packed import packed_weights
+from toprope.policy.sampler import Ask, TorchSampler
 
 IDS = torch.arange(1, 25).view(3, 8)
 
@@ -83,7 +85,7 @@ def test_the_merged_weights_are_the_same_model_without_adapters(family: str) -> 
 
 
 @needs_bf16
-def test_decoding_uses_the_merged_weights(family: str) -> None:
+def test_decoding_from_packed_weights_uses_the_adapters(family: str) -> None:
     model = adapted(family).to(torch.bfloat16)
     before = logits(model)
     taught(model)
@@ -92,3 +94,20 @@ def test_decoding_uses_the_merged_weights(family: str) -> None:
         assert all("forward" in layer.__dict__ for layer in linears(model))
         quick = logits(model)
     assert float((quick - plain).abs().max()) < 0.15 * float((plain - before).abs().max())
+
+
+def test_the_frozen_base_is_the_untaught_model_and_leaves_the_taught_one_as_it_was(
+    family: str,
+) -> None:
+    model, plain = adapted(family), tiny_model(family)
+    taught(model)
+    asks = [Ask((1, 2, 3), tuple(f"{n}" for n in range(24)))]
+    guide: Any = SimpleNamespace(advance=lambda text, token: (text, None))
+
+    def draws(of: Any, *, base: bool = False) -> list[tuple[int, ...]]:
+        sampler = TorchSampler(of, guide, seed=0, max_tokens=5, base=base)
+        return [completion.ids for completion in sampler.sample(asks)]
+
+    after = draws(model)
+    assert draws(model, base=True) == draws(plain) != after
+    assert draws(model) == after

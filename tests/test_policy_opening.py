@@ -71,7 +71,7 @@ def test_departures_have_the_odds_of_token_by_token_draws() -> None:
     draft = (1, 2)
     G = 40_000
     uniforms = np.random.default_rng(0).random((G, 2))
-    found = Counter(tuple(one.ids) for one in openings(logits.clone(), draft, uniforms))
+    found = Counter(tuple(one.ids) for one in openings(torch.clone, logits, draft, uniforms))
     expected = {(t,): p[0, t] for t in range(4) if t != 1}
     expected |= {(1, t): p[0, 1] * p[1, t] for t in range(4)}
     assert set(found) == set(expected)
@@ -83,19 +83,19 @@ def test_departures_have_the_odds_of_token_by_token_draws() -> None:
 def test_greedy_and_temperature() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 1.0]])
     uniforms = np.full((1, 2), 0.999)
-    (greedy,) = openings(logits.clone(), (1, 2), uniforms, temperature=0.0)
+    (greedy,) = openings(torch.clone, logits, (1, 2), uniforms, temperature=0.0)
     assert (greedy.ids, greedy.copied) == ([1, 0], 1)
     assert greedy.logprobs == pytest.approx(
         [float(torch.log_softmax(logits, -1)[0, 1]), float(torch.log_softmax(logits, -1)[1, 0])]
     )
-    (cold,) = openings(logits.clone(), (1, 2), uniforms, temperature=0.01)
+    (cold,) = openings(torch.clone, logits, (1, 2), uniforms, temperature=0.01)
     assert cold.ids == [1, 0]
 
 
 def test_held_tokens_are_copied_whatever_the_model_says() -> None:
     logits = torch.tensor([[9.0, -9.0, 0.0], [9.0, -9.0, 0.0], [9.0, -9.0, 0.0]])
     uniforms = np.full((4, 3), 0.5)
-    for one in openings(logits, (1, 1, 1), uniforms, held=2):
+    for one in openings(torch.clone, logits, (1, 1, 1), uniforms, held=2):
         assert (one.ids, one.copied) == ([1, 1, 0], 2)
         assert one.logprobs[:2] == [0.0, 0.0]
 

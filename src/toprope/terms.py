@@ -47,7 +47,7 @@ class Mode(StrEnum):
     """What help an episode had. Only `PLAIN` is evidence of ability."""
 
     PLAIN = "plain"
-    GRANTED = "granted"  # protocol granted: two-shot prompt and constrained decoding
+    GRANTED = "granted"  # protocol granted: two-shot prompt, and the form forced
     HINTED = "hinted"
     PREFIXED = "prefixed"
 
@@ -185,8 +185,8 @@ class Episode:
 class Attempt:
     """A teacher's attempt at a task, in the teacher's own form, and what it became.
 
-    `action` is the verified result re-expressed in the student's dialect, or None when
-    it failed or cannot be expressed. Token counts are the teacher's own.
+    `action` is the verified result re-expressed as `N|line`, or None when it
+    failed or cannot be expressed; the harness turns that into the student's dialect. Token counts are the teacher's own.
     """
 
     id: str

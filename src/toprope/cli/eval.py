@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from toprope.climb.config import ClimbConfig
 from toprope.report.numbers import percent, points, points_interval
 from toprope.terms import Split, Tier
 
@@ -35,7 +36,7 @@ def command(
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 1.0,
     dialect: Annotated[
         str, typer.Option(help="Of endpoints and of models that bring none: lines or rewrite.")
-    ] = "rewrite",
+    ] = ClimbConfig().student.dialect,
     workers: Annotated[int, typer.Option(min=1, help="Attempts graded at once.")] = 2,
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run model-written code without isolation.")

@@ -31,7 +31,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Student(_Section):
-    """The model that climbs. `lora_rank` 0 trains all weights; LoRA wants ten times the rates."""
+    """The model that climbs. `lora_rank` 0 trains all weights, at lower rates."""
 
     model: str = DEFAULT_STUDENT
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
@@ -196,6 +196,25 @@ def load_config(path_or_name: str | Path, overrides: list[str] | None = None) ->
             for e in error.errors()
         )
         raise ConfigError(f"{where}: {told}") from error
+
+
+def load_whole(path: Path) -> ClimbConfig:
+    """Return the settings that `to_toml` wrote, every one of them.
+
+    Raises:
+        ConfigError: as `load_config`, and where a setting is missing: another version wrote it.
+    """
+    config = load_config(path)
+    written, known = tomllib.loads(path.read_text(encoding="utf-8")), config.model_dump()
+    missing = _names(known) - _names(written)
+    if missing:
+        raise ConfigError(f"{path}: no value for {', '.join(sorted(missing))}")
+    return config
+
+
+def _names(values: dict[str, Any]) -> set[str]:
+    nested = {k: v for k, v in values.items() if isinstance(v, dict)}
+    return {*values, *(f"{name}.{key}" for name, value in nested.items() for key in value)}
 
 
 def _read(path_or_name: str | Path) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from toprope.climb.status import Watch
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
+from toprope.ledger.queries import PLAIN, VERIFIED
 from toprope.ledger.rows import PILOT, TRAINING_SIDE
 from toprope.ledger.store import Ledger
 from toprope.tasks import Taskset
@@ -111,15 +112,20 @@ class Crew:
         return looks
 
     def looks(self) -> dict[str, Look]:
-        """Return per task its newest training-side draws."""
+        """Return per task its newest training-side draws; lost ones count as a look, no more."""
         marks = ",".join("?" * len(TRAINING_SIDE))
         rows = self.ledger.db.execute(
-            f"SELECT task_id, iteration, min(outcome = 'passed') FROM evidence "
-            f"WHERE purpose IN ({marks}) AND mode = 'plain' AND outcome <> 'infra' "
+            f"SELECT task_id, iteration, min(CASE WHEN {PLAIN} THEN {VERIFIED} END) "
+            f"FROM evidence WHERE purpose IN ({marks}) "
             "GROUP BY task_id, iteration ORDER BY iteration",
             list(TRAINING_SIDE),
         )
-        return {task: Look(iteration, bool(solved)) for task, iteration, solved in rows}
+        found: dict[str, Look] = {}
+        for task, iteration, solved in rows:
+            if solved is None:
+                solved = task in found and found[task].solved
+            found[task] = Look(iteration, bool(solved))
+        return found
 
     def plain_rate(self, task_id: str) -> states.Draws:
         """Return a task's plain draws of the newest look at it, as one chunk."""

@@ -97,7 +97,7 @@ def _lost(group: Sequence[Episode]) -> int:
 
 
 def protocol_granted(crew: Crew, iteration: int) -> None:
-    """Draw a random part of the tested tasks with two worked examples and a grammar."""
+    """Draw a random part of the tested tasks with two worked examples and the form forced."""
     settings = crew.config.cold_start
     tested = crew.train[: settings.tasks]
     part = choose.random_part(tested, settings.granted_tasks, crew.config.seed, "granted")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toprope.climb.config import ClimbConfig, ConfigError, load_config
+from toprope.climb.config import ClimbConfig, ConfigError, load_whole
 from toprope.climb.rundir import CONFIG, RunDir, RunDirError
 from toprope.ledger.queries import flops_spent
 from toprope.ledger.rows import AFTER, STUDENT
@@ -40,7 +40,7 @@ class PastRun:
         if not (folder / CONFIG).is_file() or not (folder / LEDGER_NAME).is_file():
             raise RunDirError(f"{folder} holds no run: give the folder of one, as --run did")
         try:
-            return cls(folder, load_config(folder / CONFIG))
+            return cls(folder, load_whole(folder / CONFIG))
         except ConfigError as error:
             raise RunDirError(f"{error}; another version of toprope wrote this run") from error
 

@@ -92,7 +92,7 @@ class Player:
                 prompt_ids=prompt,
                 sampled_ids=completion.ids,
                 logprobs=completion.logprobs,
-                text=self._text(completion),
+                text=self._text(task, completion),
                 stop=completion.stop,
                 verdict=verdict,
             )
@@ -100,9 +100,9 @@ class Player:
         )
         return [[next(episodes) for _ in ask.episode_ids] for ask in asks]
 
-    def _text(self, completion: Completion) -> str:
+    def _text(self, task: Task, completion: Completion) -> str:
         text: str = self.tokenizer.decode(completion.ids, skip_special_tokens=True)
-        return self.dialect.ended(text)
+        return self.dialect.ended(text, task)
 
     def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
         prompt = sum(len(ask.prompt_ids) + len(ask.draft_ids) for ask in asks)
@@ -121,7 +121,7 @@ class Player:
         verdicts: dict[str, Verdict] = {}
         wanted: list[tuple[str, Task, Mapping[str, str]]] = []
         for task, completion in pairs:
-            read = read_action(self.dialect, task, self._text(completion), completion.stop)
+            read = read_action(self.dialect, task, self._text(task, completion), completion.stop)
             if isinstance(read, Verdict):
                 verdicts[self._key(completion)] = read
             else:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from toprope.climb.config import ClimbConfig, ConfigError, load_config, to_toml
+from toprope.climb.config import ClimbConfig, ConfigError, load_whole, to_toml
 from toprope.policy.checkpoint import prune, step_name
 from toprope.policy.store import DiskFull, means_full
 from toprope.terms import Episode, TopropeError
@@ -65,7 +65,7 @@ class RunDir:
             write_whole(resolved, to_toml(config))
             return False
         try:
-            kept = load_config(resolved)
+            kept = load_whole(resolved)
         except ConfigError as error:
             raise RunDirError(
                 f"{error}; this folder was written by another version of toprope: "

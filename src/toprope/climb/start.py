@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.status import Watch
 from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS
+from toprope.harness.encode import has_form
 from toprope.ladder.demonstration import Demonstrate
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.resample import Resample
@@ -153,6 +155,7 @@ def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list
                 wanted=seeding.demonstrations,
                 per_task=seeding.per_task,
                 asked=lambda: ledger.last_note(ASKED) is not None,
+                usable=partial(has_form, DIALECTS[config.student.dialect]),
             )
         )
     return rungs

@@ -167,7 +167,7 @@ class EndpointSubject:
             return Verdict(Outcome.INFRA, 0.0, str(error))
         self._lost = 0
         self.sampled_tokens += reply.completion_tokens
-        text = self.dialect.ended(reply.text)
+        text = self.dialect.ended(reply.text, task)
         stop = "stop" if text != reply.text else reply.finish
         read = read_action(self.dialect, task, text, stop)
         return read if isinstance(read, Verdict) else dict(read)

@@ -13,7 +13,9 @@ from toprope.harness.dialect import Dialect
 def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]:
     """Return the harness as plain data, for `harness.json` beside exported weights.
 
-    `dtype` is the precision that the student was sampled in.
+    `dtype` is the precision that the student was sampled in. In a dialect with a draft,
+    `max_tokens` counts from the first token that departs from it, and generation is to be
+    stopped after the first line that differs from the one shown.
     """
     system = {"role": "system", "content": dialect.SYSTEM}
     shown, answer = dialect.SHOTS[0]
@@ -21,7 +23,7 @@ def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]
         "dialect": dialect.DIALECT,
         "prompt": [system, {"role": "user", "content": dialect.QUESTION}],
         "answer": dialect.ANSWER,
-        "stop": dialect.STOP,
+        "stop": dialect.STOP if dialect.ENDS_WITH_TOKEN else dialect.ENDING,
         "example": {"messages": [system, {"role": "user", "content": shown}], "answer": answer},
         "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
     }

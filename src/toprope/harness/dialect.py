@@ -1,6 +1,7 @@
 """What a dialect is, and which there are: one module each, found by name.
 
-A new one is a module beside these with the same functions, entered in `DIALECTS`.
+A new one is a module beside these with the same functions, entered in `DIALECTS` and named
+in `climb/config.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Dialect(Protocol):
     """Whether a demonstration ends with the tokenizer's end token, or as its text does."""
     QUESTION: str
     ANSWER: str
+    ENDING: str
+    """In words, where an answer ends."""
     SHOTS: tuple[tuple[str, str], ...]
 
     def messages(self, task: Task, *, granted: bool = False) -> list[dict[str, str]]:
@@ -42,8 +45,8 @@ class Dialect(Protocol):
     def could_continue(self, text: str) -> bool:
         """Return whether what was decoded can still become an answer."""
 
-    def ended(self, text: str) -> str:
-        """Return what is read of a sampled text."""
+    def ended(self, text: str, task: Task) -> str:
+        """Return what is read of a sampled text: it, cut where an answer ends."""
 
     def express(self, task: Task, new_files: Mapping[str, str]) -> str | None:
         """Return a verified final state as an answer, or None if it cannot be one."""

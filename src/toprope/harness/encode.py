@@ -54,11 +54,20 @@ def answer_ids(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> tup
     Raises:
         TopropeError: the action has no form in this dialect.
     """
-    text = action if dialect is lines else dialect.express(task, lines.parse(action, task))
+    text = _text(dialect, task, action)
     if text is None:
         raise TopropeError(f"{task.id}: {action!r} has no form in dialect {dialect.DIALECT}")
     ids = _encode(tokenizer, text)
     return (*ids, int(tokenizer.eos_token_id)) if dialect.ENDS_WITH_TOKEN else ids
+
+
+def has_form(dialect: Dialect, task: Task, action: str) -> bool:
+    """Return whether a verified action (`N|line`) can be written as an answer in a dialect."""
+    return _text(dialect, task, action) is not None
+
+
+def _text(dialect: Dialect, task: Task, action: str) -> str | None:
+    return action if dialect is lines else dialect.express(task, lines.parse(action, task))
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:

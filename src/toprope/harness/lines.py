@@ -18,6 +18,7 @@ STOP = "\n"
 ENDS_WITH_TOKEN = True
 QUESTION = "{the lines, numbered from 1: N|line}\n{what goes wrong}"
 ANSWER = "N|new text of line N"
+ENDING = "the end of the first line"
 _ACTION = re.compile(r"(\d{1,3})\|([^\n]*)")
 _PARTIAL = re.compile(r"\d{0,3}|\d{1,3}\|[^\n]*")
 
@@ -104,7 +105,7 @@ def could_continue(text: str) -> bool:
     return _PARTIAL.fullmatch(text) is not None
 
 
-def ended(text: str) -> str:
+def ended(text: str, task: Task) -> str:
     """Return what is read of a sampled text: its first line."""
     return text.split(STOP)[0]
 

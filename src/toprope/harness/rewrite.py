@@ -22,6 +22,7 @@ STOP = "\n"
 ENDS_WITH_TOKEN = False
 QUESTION = "{the lines}\n{what goes wrong}"
 ANSWER = "the lines up to and with the first that must change, changed"
+ENDING = "the end of the first line that differs from the one shown"
 
 SHOTS: tuple[tuple[str, str], ...] = (
     (
@@ -60,14 +61,14 @@ def parse(text: str, task: Task) -> dict[str, str]:
     What comes after the first line that differs is not read; a copy changes nothing.
 
     Raises:
-        MalformedAction: with the answered line a Python file is no Python any more.
+        MalformedAction: the answer leaves the function's head, or with its line a Python file
+            is no Python any more.
     """
     whole = task.files[task.focus.path].split("\n")
-    shown = _dedented(task)
-    answered = text.split("\n")
-    if len(answered) > 1 and not answered[-1]:
-        answered.pop()
-    at = next((i for i, (a, b) in enumerate(zip(answered, shown, strict=False)) if a != b), None)
+    answered = text.removesuffix("\n").split("\n")
+    at = _edited(answered, task)
+    if not text.startswith(held(task)):
+        raise MalformedAction("the answer leaves the function's head")
     if at is not None:
         line = answered[at].rstrip()
         whole[task.focus.first - 1 + at] = _margin(task) + line if line else ""
@@ -90,9 +91,11 @@ def could_continue(text: str) -> bool:
     return True
 
 
-def ended(text: str) -> str:
-    """Return what is read of a sampled text: all of it."""
-    return text
+def ended(text: str, task: Task) -> str:
+    """Return what is read of a sampled text: it, up to the end of the first line that differs."""
+    answered = text.split("\n")
+    at = _edited(answered[:-1], task)  # the last one has not ended
+    return text if at is None else "".join(f"{line}\n" for line in answered[: at + 1])
 
 
 def express(task: Task, new_files: Mapping[str, str]) -> str | None:
@@ -106,6 +109,12 @@ def express(task: Task, new_files: Mapping[str, str]) -> str | None:
         return None
     kept = _dedented(task)[: int(number) - 1]
     return "".join(f"{one}\n" for one in [*kept, line.removeprefix(margin)])
+
+
+def _edited(answered: list[str], task: Task) -> int | None:
+    """Return the index of the first line that differs, blanks at line ends apart."""
+    pairs = enumerate(zip(answered, _dedented(task), strict=False))
+    return next((at for at, (a, b) in pairs if a.rstrip() != b.rstrip()), None)
 
 
 def _margin(task: Task) -> str:

@@ -21,6 +21,7 @@ class Demonstrate:
 
     Gives up for good once the teacher was asked, which `asked` tells from what is booked; a
     teacher that had no answer at all, and so left nothing to book, is not asked again either.
+    `usable` says whether a verified action has a form in the student's dialect.
     """
 
     number = "6"
@@ -33,9 +34,10 @@ class Demonstrate:
         wanted: int,
         per_task: int = 1,
         asked: Callable[[], bool] = lambda: False,
+        usable: Callable[[Task, str], bool] = lambda task, action: True,
     ) -> None:
         self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
-        self.asked = asked
+        self.asked, self.usable = asked, usable
         self._spent = False
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
@@ -83,7 +85,9 @@ class Demonstrate:
             asked += attempts
             spent = sum(a.prompt_tokens + a.completion_tokens for a in asked)
             for attempt in attempts:
-                if attempt.outcome is Outcome.PASSED and attempt.action:
+                if attempt.outcome is not Outcome.PASSED or not attempt.action:
+                    continue
+                if self.usable(task, attempt.action):
                     found.setdefault(
                         attempt.action, Demonstration(task, attempt.action, attempt.id, spent)
                     )

@@ -26,7 +26,7 @@ class Cold:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A verified attempt in the student's own dialect, to be imitated."""
+    """A verified attempt, as the action `N|line`, to be imitated in the student's dialect."""
 
     task: Task
     action: str

@@ -76,7 +76,7 @@ class _Tree(NamedTuple):
     """A row's tokens, each with its parent's index, and what is predicted how much.
 
     A prediction that several completions share carries their advantages' and weights' sum:
-    the loss is linear in both, so nothing changes but the work.
+    with one update a batch the loss is linear in both, so nothing changes but the work.
     """
 
     ids: list[int]
@@ -84,7 +84,7 @@ class _Tree(NamedTuple):
     losses: dict[_Loss, tuple[float, float]]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _tree(row: GroupRow) -> _Tree:
     """Return the prompt as a trunk and the completions as branches that part where they differ."""
     P = len(row.prompt_ids)

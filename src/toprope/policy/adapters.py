@@ -34,8 +34,11 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the base's output plus the adapter's, of (…, in) inputs, as (…, out)."""
-        small = F.linear(x, self.low) * self.scale
-        return F.linear(x, self.weight, self.bias) + F.linear(small, self.high)
+        return F.linear(x, self.weight, self.bias) + self.beside(x)
+
+    def beside(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the adapter adds, (…, out)."""
+        return F.linear(F.linear(x, self.low) * self.scale, self.high)
 
     def merged(self) -> torch.Tensor:
         """Return `W + (alpha / r) B A` (out, in) in fp32."""
@@ -68,9 +71,10 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
 
 
 def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights of a model with adapters as those of one without, in its own dtype.
+    """Return the weights of a model with adapters as those of one without.
 
-    They are what its sampler decodes with.
+    Where an adapter lies they are fp32, since in bf16 a small change would round to none;
+    sampler and learner keep base and adapter apart for the same reason.
     """
     weights = {
         name: parameter.detach()
@@ -79,5 +83,5 @@ def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     }
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear):
-            weights[f"{name}.weight"] = module.merged().to(module.weight.dtype)
+            weights[f"{name}.weight"] = module.merged()
     return weights

@@ -1,7 +1,7 @@
 """Checkpoints: weights, optimiser and a manifest, written aside and renamed into place.
 
-A folder named `step-NNNNNN` is whole or not there. The weights are fp32 and named as in
-the model, so a checkpoint's folder is loadable by transformers once its config lies in it.
+A folder named `step-NNNNNN` is whole or not there. What was trained is fp32, all is named
+as in the model, so a checkpoint's folder is loadable by transformers once its config lies in it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ only from there on decoded. What comes out is a sample of the model, not of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,13 @@ class Opening:
     copied: int
 
 
+# How many tokens' logits are held at once.
+CHUNK = 128
+
+
 def openings(
-    logits: torch.Tensor,
+    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    states: torch.Tensor,
     draft_ids: tuple[int, ...],
     uniforms: np.ndarray,
     *,
@@ -36,24 +42,21 @@ def openings(
     """Return where and how G episodes depart from a draft of N tokens.
 
     Args:
-        logits: (N, V) float, of the distributions that predict the draft's tokens; changed.
+        logits_of: from hidden states (M, D) to new logits (M, V), float.
+        states: (N, D), those that predict the draft's tokens.
         draft_ids: the draft.
         uniforms: (G, N) in [0, 1), an episode's at each token.
         temperature: 0 is greedy; log-probabilities are then of the unscaled distribution.
         held: tokens that are copied whatever the model says; their log-probability is 0.
     """
-    if temperature not in (0.0, 1.0):
-        logits /= temperature
     own = torch.tensor(draft_ids)[:, None]
-    lse = torch.logsumexp(logits, dim=-1)
-    copying = (logits.gather(1, own)[:, 0] - lse).double()
-    chance = copying.exp() if temperature else (logits.argmax(-1) == own[:, 0]).double()
+    chance, copying = _copying(logits_of, states, own, temperature)
     chance[:held], copying[:held] = 1.0, 0.0
     stays = torch.from_numpy(uniforms) < chance
     cuts = stays.long().cumprod(dim=1).sum(dim=1)
     departing = [g for g, cut in enumerate(cuts.tolist()) if cut < len(draft_ids)]
     at = cuts[departing]
-    others = logits[at].scatter_(1, own[at], float("-inf"))
+    others = _scaled(logits_of(states[at]), temperature).scatter_(1, own[at], float("-inf"))
     if temperature:
         left = (torch.from_numpy(uniforms)[departing, at] - chance[at]) / (1 - chance[at])
         drawn = draw(others, left)
@@ -76,3 +79,25 @@ def openings(
         )
         for g, cut in enumerate(cuts.tolist())
     ]
+
+
+def _copying(
+    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    states: torch.Tensor,
+    own: torch.Tensor,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return per token the chance (N,) that it is copied, and its log-probability, float64."""
+    chances, logprobs = [], []
+    for start in range(0, len(states), CHUNK):
+        logits = _scaled(logits_of(states[start : start + CHUNK]), temperature)
+        mine = own[start : start + CHUNK]
+        logprob = (logits.gather(1, mine)[:, 0] - torch.logsumexp(logits, dim=-1)).double()
+        best = (logits.argmax(-1) == mine[:, 0]).double()
+        logprobs.append(logprob)
+        chances.append(logprob.exp() if temperature else best)
+    return torch.cat(chances), torch.cat(logprobs)
+
+
+def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    return logits if temperature in (0.0, 1.0) else logits.div_(temperature)

@@ -2,7 +2,7 @@
 
 In bf16 on a CPU a product of a few rows spends much of its time re-laying the weights;
 here they are laid out once per call of the sampler. The parameters themselves stay as they
-are, so the learner never sees the copy.
+are, so the learner never sees the copy; an adapter is added beside, as in the learner.
 """
 
 from __future__ import annotations
@@ -42,19 +42,12 @@ def packed_weights(model: Any, rows: int) -> Iterator[None]:
     linears = [m for m in model.modules() if type(m) in (nn.Linear, LowRankLinear)]
     try:
         for linear in linears:
-            laid_out = torch.ops.mkldnn._reorder_linear_weight(_whole(linear), rows)
+            laid_out = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
             linear.__dict__["forward"] = partial(_forward, linear, laid_out)
         yield
     finally:
         for linear in linears:
             linear.__dict__.pop("forward", None)
-
-
-def _whole(linear: nn.Linear) -> torch.Tensor:
-    """Return what a layer multiplies by, an adapter merged in."""
-    if isinstance(linear, LowRankLinear):
-        return linear.merged().to(linear.weight.dtype)
-    return linear.weight.detach()
 
 
 def _forward(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -63,4 +56,4 @@ def _forward(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torc
     made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
         x, laid_out, linear.bias, "none", [], ""
     )
-    return made
+    return made + linear.beside(x) if isinstance(linear, LowRankLinear) else made

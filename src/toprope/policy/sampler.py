@@ -32,8 +32,9 @@ class Ask:
 
     `draft_ids`, if any, is an answer that episodes are likely to copy a part of: it makes
     them cheap and changes nothing about what is sampled, except that an episode which copies
-    all of it ends there. Its first `held` tokens belong to every answer: an episode that
-    leaves them has no hope, and where the guide constrains they are forced.
+    all of it ends there, and one that departs ends at the guide's next stop, even if it only
+    spells the same text with other tokens. Its first `held` tokens belong to every answer: an
+    episode that leaves them has no hope, and where the guide constrains they are forced.
     """
 
     prompt_ids: tuple[int, ...]
@@ -122,11 +123,11 @@ class TorchSampler:
             for episode in ask.episode_ids
         ]
         self.model.eval()
-        with ExitStack() as held:
-            held.enter_context(torch.inference_mode())
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
             if self.base:
-                held.enter_context(without_adapters(self.model))
-            held.enter_context(packed_weights(self.model, min(len(rows), self.max_rows)))
+                stack.enter_context(without_adapters(self.model))
+            stack.enter_context(packed_weights(self.model, min(len(rows), self.max_rows)))
             for batch in self._batches(asks, rows):
                 self._sample_batch(asks, batch, temperature, constrain)
         return [
@@ -213,11 +214,14 @@ class TorchSampler:
         constrain: bool,
     ) -> None:
         """Follow a group along its draft up to each episode's first token of its own."""
-        logits = self.model.lm_head(states).float()
-        self.work.logits += len(logits)
-        uniforms = np.stack([row.uniforms[: len(ask.draft_ids)] for row in rows])
-        held = ask.held if constrain else 0
-        found = openings(logits, ask.draft_ids, uniforms, temperature=temperature, held=held)
+        found = openings(
+            self._logits,
+            states,
+            ask.draft_ids,
+            np.stack([row.uniforms[: len(ask.draft_ids)] for row in rows]),
+            temperature=temperature,
+            held=ask.held if constrain else 0,
+        )
         for row, opening in zip(rows, found, strict=True):
             row.ids, row.logprobs, row.copied = opening.ids, opening.logprobs, opening.copied
             if row.copied == len(ask.draft_ids):
@@ -235,8 +239,7 @@ class TorchSampler:
         constrain: bool,
     ) -> torch.Tensor:
         """Draw the next token of every living row and note it; return the ids (R,)."""
-        logits = self.model.lm_head(hidden).float()
-        self.work.logits += len(logits)
+        logits = self._logits(hidden)
         if constrain:
             free = torch.ones(logits.shape[1], dtype=torch.bool)
             masks = [
@@ -262,6 +265,12 @@ class TorchSampler:
                 row.logprobs.append(logprob)
                 row.text, row.stop = self.guide.advance(row.text, token)
         return drawn.ids
+
+    def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return new logits (M, V), float, of hidden states (M, D)."""
+        self.work.logits += len(states)
+        logits: torch.Tensor = self.model.lm_head(states).float()
+        return logits
 
     def _compact(
         self, cache: GroupCache, slots: list[_Row | None], ids: torch.Tensor

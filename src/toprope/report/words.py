@@ -115,11 +115,7 @@ def _cold(summary: Summary) -> Iterator[tuple[bool, str]]:
     )
     if cold["protocol_granted_tested"]:
         share = of(cold["protocol_granted_live"], cold["protocol_granted_tested"])
-        yield (
-            True,
-            f"With the answer format granted, {share} of the same tasks were live: "
-            "at these the form was missing, not the skill.",
-        )
+        yield True, f"With the answer format granted, {share} of the same tasks were live."
     else:
         yield False, "Whether the tasks were cold for want of the answer format alone."
 
