@@ -185,8 +185,9 @@ class Episode:
 class Attempt:
     """A teacher's attempt at a task, in the teacher's own form, and what it became.
 
-    `action` is the verified result re-expressed as `N|line`, or None when it
-    failed or cannot be expressed; the harness turns that into the student's dialect. Token counts are the teacher's own.
+    `action` is the verified result re-expressed as `N|line`, or None when it failed or cannot
+    be expressed; the harness turns that into the student's dialect. Token counts are the
+    teacher's own.
     """
 
     id: str
