@@ -3,8 +3,8 @@
 Both sides take the same RL step on the same groups with the same learner: packed (the
 prompt once, its completions as a tree) and separate (one row a completion). With `--stem`,
 answers are like those of dialect `rewrite`: each copies a random part of one text before it
-goes its own way. Prints
-the median of the ratios of several rounds, and the tokens each side processes.
+goes its own way. Prints the median of the ratios of several rounds, and the tokens each side
+processes.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
     spent: dict[str, int] = {}
     own: dict[str, int] = {}
     seeds = []
+    player = crew.player
     for demo in help_.demonstrations:
-        player = crew.player
         tokens = len(answer_ids(player.tokenizer, player.dialect, demo.task, demo.action))
         own[demo.task.id] = own.get(demo.task.id, 0) + tokens * crew.config.seeding.epochs
         spent[demo.task.id] = demo.teacher_tokens

@@ -90,7 +90,7 @@ class Learner:
     def _demonstration_row(self, demo: Demonstration) -> GroupRow:
         """Return a demonstration as a row in which the departing token counts most.
 
-        The rest of the line is a copy: left at equal weight it teaches to change nothing.
+        The others copy: left at equal weight they teach to change nothing.
         """
         tokenizer, dialect, task = self.tokenizer, self.dialect, demo.task
         ids = answer_ids(tokenizer, dialect, task, demo.action)

@@ -1,6 +1,7 @@
 """The loss maths: pure functions of small tensors, with no model, batch or I/O in sight.
 
-Shapes: T own tokens (of all episodes of a batch, end to end). Log-probabilities are natural.
+Shapes: T own tokens (of all episodes of a batch, those that several share once).
+Log-probabilities are natural.
 """
 
 from __future__ import annotations

@@ -93,9 +93,11 @@ def _copying(
         logits = _scaled(logits_of(states[start : start + CHUNK]), temperature)
         mine = own[start : start + CHUNK]
         logprob = (logits.gather(1, mine)[:, 0] - torch.logsumexp(logits, dim=-1)).double()
-        best = (logits.argmax(-1) == mine[:, 0]).double()
         logprobs.append(logprob)
-        chances.append(logprob.exp() if temperature else best)
+        if temperature:
+            chances.append(logprob.exp())
+        else:
+            chances.append((logits.argmax(-1) == mine[:, 0]).double())
     return torch.cat(chances), torch.cat(logprobs)
 
 
