@@ -21,6 +21,8 @@ from toprope.tasks import load_taskset
 from toprope.teacher.openai import Endpoint, EndpointError
 from toprope.terms import Split
 
+IN_LINES = ("--split", "dev", "--json", "--dialect", "lines")
+
 
 @pytest.fixture(scope="module")
 def taskset(tmp_path_factory):
@@ -40,17 +42,7 @@ def scripted(taskset):
 def test_an_endpoint_is_asked_and_judged_as_the_student_is(taskset, capsys):
     answers = scripted(taskset)
     with chat_server(lambda body: answers[body["messages"][-1]["content"]]) as server:
-        words = [
-            "--taskset",
-            taskset,
-            "--split",
-            "dev",
-            "--draws",
-            2,
-            "--json",
-            "--dialect",
-            "lines",
-        ]
+        words = ["--taskset", taskset, "--draws", 2, *IN_LINES]
         assert toprope("eval", "--endpoint", server.url, *words) == 0
         subject = json.loads(capsys.readouterr().out)["subjects"][0]
     assert subject["outcomes"] == {"failed": 2, "malformed": 2, "passed": 4}
@@ -88,17 +80,7 @@ def test_two_endpoints_are_compared_task_by_task(taskset, capsys):
         chat_server(lambda body: answers[body["messages"][-1]["content"]]) as some,
         chat_server(lambda body: perfect[body["messages"][-1]["content"]]) as all_,
     ):
-        words = [
-            "--taskset",
-            taskset,
-            "--split",
-            "dev",
-            "--draws",
-            1,
-            "--json",
-            "--dialect",
-            "lines",
-        ]
+        words = ["--taskset", taskset, "--draws", 1, *IN_LINES]
         both = ["--endpoint", f"{some.url}#one", "--endpoint", f"{all_.url}#two"]
         assert toprope("eval", *both, *words) == 0
     one, two = json.loads(capsys.readouterr().out)["subjects"]

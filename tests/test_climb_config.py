@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from toprope.climb.config import ClimbConfig, ConfigError, load_config, recipe_names, to_toml
+from toprope.climb.config import (
+    ClimbConfig,
+    ConfigError,
+    load_config,
+    load_whole,
+    recipe_names,
+    to_toml,
+)
+from toprope.harness.dialect import DIALECTS
 
 
 def test_every_shipped_recipe_is_sound() -> None:
@@ -82,3 +90,17 @@ def test_settings_need_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_settings_of_a_run_that_lack_one_are_not_read_with_todays_default(tmp_path):
+    kept = tmp_path / "config.toml"
+    kept.write_text(to_toml(load_config("small")))
+    assert load_whole(kept) == load_config("small")
+    kept.write_text(kept.read_text().replace('dialect = "lines"\n', ""))
+    with pytest.raises(ConfigError, match=r"no value for student\.dialect"):
+        load_whole(kept)
+
+
+def test_every_dialect_can_be_chosen():
+    for name in DIALECTS:
+        assert load_config("default", [f"student.dialect={name}"]).student.dialect == name

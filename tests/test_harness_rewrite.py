@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from toprope.harness import lines, rewrite
+from toprope.harness.description import describe
 from toprope.harness.lines import MalformedAction
 from toprope.tasks import load_taskset
 from toprope.terms import Focus, Task
@@ -85,3 +86,10 @@ def test_the_worked_examples_are_answers_of_this_dialect() -> None:
         assert written[:-1] == body[: len(written) - 1]
         assert written[-1] != body[len(written) - 1]
         ast.parse("\n".join([*written, *body[len(written) :]]))
+
+
+def test_the_description_tells_no_reader_to_stop_at_the_first_line() -> None:
+    told = describe(rewrite, max_tokens=48, dtype="bfloat16")
+    assert told["dialect"] == "rewrite"
+    assert told["stop"] == rewrite.ENDING != describe(lines, max_tokens=48, dtype="x")["stop"]
+    assert told["example"]["answer"] == rewrite.SHOTS[0][1]

@@ -92,6 +92,17 @@ def test_a_demonstration_is_given_once_a_task_at_the_price_of_its_failures() -> 
     assert not control & set(teacher.asked)  # the control is not even asked about
 
 
+def test_what_has_no_form_in_the_dialect_is_paid_for_and_not_imitated() -> None:
+    teacher = Teacher(lambda task, at: True)
+    refused = {task.id for task in tasks()[:3]}
+    rung = Demonstrate(teacher, wanted=9, usable=lambda task, action: task.id not in refused)
+    given = rung.help(cold(5), iteration=2)
+    assert given is not None
+    assert not refused & {d.task.id for d in given.demonstrations}
+    assert len(given.demonstrations) == 2
+    assert refused <= set(given.gave_up)
+
+
 def test_source_functions_take_turns() -> None:
     twice = [c for c in cold(6) for _ in range(2)]
     teacher = Teacher(lambda task, at: True)

@@ -34,17 +34,23 @@ def model() -> Any:
     return tiny_model("llama", vocabulary=97).to(torch.bfloat16).eval()
 
 
-@needs_bf16
-def test_the_packed_product_is_used_and_equal(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = torch.arange(1, 41).view(8, 5)
-    used: list[int] = []
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of every packed product from here on."""
+    rows: list[int] = []
     forward = packed._forward
 
     def counted(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        used.append(len(x))
+        rows.append(len(x))
         return forward(linear, laid_out, x)
 
     monkeypatch.setattr(packed, "_forward", counted)
+    return rows
+
+
+@needs_bf16
+def test_the_packed_product_is_used_and_equal(model: Any, used: list[int]) -> None:
+    ids = torch.arange(1, 41).view(8, 5)
     with torch.inference_mode():
         plain = model(input_ids=ids).logits.float()
         with packed_weights(model, 8):
@@ -55,17 +61,7 @@ def test_the_packed_product_is_used_and_equal(model: Any, monkeypatch: pytest.Mo
 
 
 @needs_bf16
-def test_the_sampler_decodes_with_packed_weights(
-    model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[int] = []
-    forward = packed._forward
-
-    def counted(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        used.append(len(x))
-        return forward(linear, laid_out, x)
-
-    monkeypatch.setattr(packed, "_forward", counted)
+def test_the_sampler_decodes_with_packed_weights(model: Any, used: list[int]) -> None:
     guide: Any = SimpleNamespace(advance=lambda text, token: (text, None))
     sampler = TorchSampler(model, guide, seed=0, max_tokens=3)
     sampler.sample([Ask((1, 2, 3), ("a", "b"))])

@@ -156,7 +156,7 @@ class EndpointSubject:
             temperature=temperature,
             seed=int.from_bytes(digest[:4], "big") >> 1,
             max_tokens=self.max_tokens + len(self.dialect.draft(task)),  # a character or more each
-            stop=(self.dialect.STOP,) if self.dialect.ENDS_WITH_TOKEN else (),
+            stop=() if self.dialect.DRAFTED else (self.dialect.STOP,),
         )
         try:
             reply = self.endpoint.chat(self.dialect.messages(task), sampling)

@@ -23,7 +23,7 @@ def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]
         "dialect": dialect.DIALECT,
         "prompt": [system, {"role": "user", "content": dialect.QUESTION}],
         "answer": dialect.ANSWER,
-        "stop": dialect.STOP if dialect.ENDS_WITH_TOKEN else dialect.ENDING,
+        "stop": dialect.ENDING if dialect.DRAFTED else dialect.STOP,
         "example": {"messages": [system, {"role": "user", "content": shown}], "answer": answer},
         "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
     }

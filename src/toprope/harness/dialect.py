@@ -19,8 +19,9 @@ class Dialect(Protocol):
     DIALECT: str
     SYSTEM: str
     STOP: str
-    ENDS_WITH_TOKEN: bool
-    """Whether a demonstration ends with the tokenizer's end token, or as its text does."""
+    DRAFTED: bool
+    """Whether answers depart from `draft`: then `STOP` ends them only after the departure, and
+    a demonstration ends as its text does, without the tokenizer's end token."""
     QUESTION: str
     ANSWER: str
     ENDING: str

@@ -58,7 +58,7 @@ def answer_ids(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> tup
     if text is None:
         raise TopropeError(f"{task.id}: {action!r} has no form in dialect {dialect.DIALECT}")
     ids = _encode(tokenizer, text)
-    return (*ids, int(tokenizer.eos_token_id)) if dialect.ENDS_WITH_TOKEN else ids
+    return ids if dialect.DRAFTED else (*ids, int(tokenizer.eos_token_id))
 
 
 def has_form(dialect: Dialect, task: Task, action: str) -> bool:

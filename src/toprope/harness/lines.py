@@ -15,7 +15,7 @@ from toprope.terms import Task, TopropeError
 DIALECT = "lines"
 SYSTEM = "Fix the wrong line. Reply: N|corrected line"
 STOP = "\n"
-ENDS_WITH_TOKEN = True
+DRAFTED = False
 QUESTION = "{the lines, numbered from 1: N|line}\n{what goes wrong}"
 ANSWER = "N|new text of line N"
 ENDING = "the end of the first line"

@@ -19,7 +19,7 @@ from toprope.terms import Task
 DIALECT = "rewrite"
 SYSTEM = "Fix the bug in the Python function."
 STOP = "\n"
-ENDS_WITH_TOKEN = False
+DRAFTED = True
 QUESTION = "{the lines}\n{what goes wrong}"
 ANSWER = "the lines up to and with the first that must change, changed"
 ENDING = "the end of the first line that differs from the one shown"
