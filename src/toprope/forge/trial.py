@@ -18,7 +18,6 @@ from toprope.sandbox.protocol import Job, Limits, Sandbox
 TIMEOUT = "timeout"
 # Wall time is only a last resort: what a busy machine decides would not repeat.
 _LIMITS = Limits(wall_s=240.0, cpu_s=20.0, memory_mb=512, output_bytes=1 << 23)
-_CALL_LIMIT_S = 0.05
 
 
 def _program() -> str:
@@ -28,7 +27,7 @@ def _program() -> str:
     text = theirs.partition('if __name__ == "__main__":')[0] + ours
     for line in (
         "from __future__ import annotations",
-        "from toprope.grading.runner import Clock, Run",
+        "from toprope.grading.runner import Clock, Overtime, Run",
     ):
         text = text.replace(line + "\n", "")
     return text + "\nanswer_trial(RESULT_FD)\n"
@@ -64,7 +63,7 @@ def observe(sandbox: Sandbox, entry: str, text: str, first: int,
 
     Line numbers count from 1 at line `first` of the file; lines above it are not reported.
     """
-    answer = _ask(sandbox, entry, [text], calls, first)
+    answer = _ask(sandbox, entry, [text], calls, first=first)
     if answer is None or len(answer["lines"]) != len(calls):
         return None
     lines = [frozenset((n - first + 1, c) for n, c in seen) for seen in answer["lines"]]
@@ -75,17 +74,18 @@ def outcomes(sandbox: Sandbox, entry: str, texts: Sequence[str],
              calls: Sequence[str]) -> list[list[str]]:  # fmt: skip
     """Return, for each variant text of the whole file, the outcome of each call.
 
-    A job that a variant brings down is halved until that variant stands alone; its outcomes
-    are then all `timeout`.
+    A call is `timeout` after 200,000 lines of Python, and so are the calls after it. A job
+    that a variant brings down is halved until that variant stands alone, with every line
+    counted; if that fails too, its outcomes are all `timeout`.
     """
     if not texts:
         return []
     answer = _ask(sandbox, entry, texts, calls)
+    if answer is None and len(texts) == 1:
+        answer = _ask(sandbox, entry, texts, calls, counted=True)
+        answer = answer or {"outcomes": [[TIMEOUT] * len(calls)]}
     if answer is not None:
-        rows: list[list[str]] = answer["outcomes"]
-        return rows
-    if len(texts) == 1:
-        return [[TIMEOUT] * len(calls)]
+        return list(answer["outcomes"])
     half = len(texts) // 2
     return [
         *outcomes(sandbox, entry, texts[:half], calls),
@@ -100,8 +100,9 @@ def is_steady(sandbox: Sandbox, entry: str, text: str, calls: Sequence[str],
     return answer is not None and answer["outcomes"] == [list(expected)]
 
 
-def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str],
-         first: int = 0, seed: int = 0) -> dict[str, Any] | None:  # fmt: skip
+def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str], *,
+         first: int = 0, seed: int = 0,
+         counted: bool = False) -> dict[str, Any] | None:  # fmt: skip
     filename, _, name = entry.partition(":")
     request = {
         "variants": list(texts),
@@ -110,7 +111,7 @@ def _ask(sandbox: Sandbox, entry: str, texts: Sequence[str], calls: Sequence[str
         "first": first,
         "calls": list(calls),
         "trace": first > 0,
-        "limit": _CALL_LIMIT_S,
+        "counted": counted,
     }
     stdin = json.dumps(request).encode()
     program = _RESEEDED.replace("@seed@", str(seed)) if seed else _PROGRAM
