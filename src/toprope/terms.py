@@ -82,6 +82,50 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Tree:
+    """Files that many tasks share, usually a whole repository; `hash` names their content.
+
+    Text is UTF-8; bytes that are none are kept as Python's surrogate escapes.
+    """
+
+    hash: str
+    files: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Tests that pytest runs, laid over the attempt only when it is graded.
+
+    `files` holds the test files, whole; `paths` what pytest is asked to run. `imports` are
+    folders put on the import path, "" for the top. `environment` names the interpreter and
+    packages to run in (see `Environment`); "" is toprope's own.
+    """
+
+    files: Mapping[str, str] = field(repr=False)
+    paths: tuple[str, ...]
+    imports: tuple[str, ...] = ("",)
+    environment: str = ""
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a job finds around its files: an interpreter, its packages, tools, variables.
+
+    `python` is the path of an interpreter ("": toprope's own, without third-party packages);
+    `shown` are further host paths to read, `hidden` paths below these to cover. `warm`
+    modules are imported before any job. `tools` adds a shell and the system's commands.
+    """
+
+    python: str = ""
+    shown: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ()
+    tools: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Focus:
     """The lines of a file that a harness shows: 1-based, both ends included."""
 
@@ -112,9 +156,10 @@ class Source:
 class Task:
     """A problem statement, a starting state of files, and a grader.
 
-    `files` is the broken starting state and `solution` the files that the reference fix
-    changes, whole. `entry` ("module.py:function") is what the calls call. `editable`
-    holds globs: an attempt that changes anything else is not graded, but refused.
+    `files` is the broken starting state, on top of `tree` without `removed`; `solution` are
+    the files that the reference fix changes, whole. The grader is either `calls` of `entry`
+    ("module.py:function") or a `suite`. `editable` holds globs: an attempt that changes
+    anything else is not graded, but refused.
     """
 
     id: str
@@ -131,6 +176,16 @@ class Task:
     solution: Mapping[str, str]
     source: Source
     features: Mapping[str, float | int | str] = field(default_factory=dict)
+    suite: Suite | None = None
+    tree: Tree | None = None
+    removed: tuple[str, ...] = ()
+
+    def start(self) -> dict[str, str]:
+        """Return every file of the starting state."""
+        shared = dict(self.tree.files) if self.tree else {}
+        for path in self.removed:
+            shared.pop(path, None)
+        return {**shared, **self.files}
 
 
 @dataclass(frozen=True, slots=True)

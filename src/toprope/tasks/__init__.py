@@ -1,6 +1,7 @@
 """Tasksets: named, ordered, hashed collections of tasks in three splits."""
 
-from toprope.tasks.rows import TaskFormatError, from_row, to_row
+from toprope.tasks.rows import from_row, to_row
+from toprope.tasks.soundness import TaskFormatError
 from toprope.tasks.taskset import (
     Taskset,
     TasksetNotFound,
@@ -8,6 +9,7 @@ from toprope.tasks.taskset import (
     make_taskset,
     save_taskset,
 )
+from toprope.tasks.trees import make_tree
 
 __all__ = [
     "TaskFormatError",
@@ -16,6 +18,7 @@ __all__ = [
     "from_row",
     "load_taskset",
     "make_taskset",
+    "make_tree",
     "save_taskset",
     "to_row",
 ]

@@ -14,8 +14,10 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from toprope.tasks.rows import TaskFormatError, from_row, to_row
-from toprope.terms import Split, Task, TopropeError
+from toprope.tasks.rows import Row, from_row, to_row
+from toprope.tasks.soundness import TaskFormatError
+from toprope.tasks.trees import make_tree
+from toprope.terms import Split, Task, TopropeError, Tree
 
 DEFAULT = "default"
 DATA = Path(str(resources.files("toprope"))) / "data"
@@ -52,10 +54,23 @@ class Taskset:
 
 
 def canonical_lines(tasks: Iterable[Task]) -> Iterator[bytes]:
-    """Yield each task's row as canonical JSON: sorted keys, no spaces, one line each."""
+    """Yield each task's row as canonical JSON: sorted keys, no spaces, one line each.
+
+    A tree has a line of its own, above the first task that names it.
+    """
+    told: set[str] = set()
     for task in tasks:
-        line = json.dumps(to_row(task), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        yield line.encode() + b"\n"
+        if task.tree and task.tree.hash not in told:
+            told.add(task.tree.hash)
+            yield _line({"tree": task.tree.hash, "files": dict(task.tree.files)})
+        yield _line(to_row(task))
+
+
+def _line(row: Row) -> bytes:
+    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        text = json.dumps(row, sort_keys=True, separators=(",", ":"))  # bytes that are no text
+    return text.encode() + b"\n"
 
 
 def make_taskset(tasks: Iterable[Task], name: str) -> Taskset:
@@ -76,9 +91,17 @@ def load_taskset(path_or_name: str | Path) -> Taskset:
     """Read a taskset from a `.jsonl` or `.jsonl.xz` file, or the shipped one by name."""
     path = _locate(path_or_name)
     tasks = []
+    trees: dict[str, Tree] = {}
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if line.strip():
-            tasks.append(_parse_line(line, f"{path} line {number}"))
+        if not line.strip():
+            continue
+        where = f"{path} line {number}"
+        row = _parse_line(line, where)
+        if "instance_id" not in row and "tree" in row:
+            tree = _read_tree(row, where)
+            trees[tree.hash] = tree
+        else:
+            tasks.append(from_row(row, where, trees))
     if not tasks:
         raise TaskFormatError(f"{path}: the taskset is empty; it needs at least one task")
     return make_taskset(tasks, path.name.split(".")[0])
@@ -117,11 +140,24 @@ def _read_text(path: Path) -> str:
         raise TaskFormatError(f"{path}: cannot be read ({fault}); is the file whole?") from None
 
 
-def _parse_line(line: str, where: str) -> Task:
+def _read_tree(row: Row, where: str) -> Tree:
+    files = row.get("files")
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise TaskFormatError(f"{where}: files: a tree needs an object of path to text")
+    tree = make_tree(files)
+    if tree.hash != row["tree"]:
+        raise TaskFormatError(
+            f"{where}: tree: these files have the hash {tree.hash[:12]}, not "
+            f"{str(row['tree'])[:12]}; the file was changed by hand or cut"
+        )
+    return tree
+
+
+def _parse_line(line: str, where: str) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as fault:
         raise TaskFormatError(f"{where}: not valid JSON ({fault.msg}); one row a line") from None
     if not isinstance(row, dict):
         raise TaskFormatError(f"{where}: a row must be a JSON object, got {type(row).__name__}")
-    return from_row(row, where)
+    return row
