@@ -23,7 +23,7 @@ SOURCE = str(Path(toprope.__file__).parent.parent)
 
 
 def worker_process(sandbox: NamespaceSandbox) -> int:
-    return sandbox._idle.queue[-1][1].process.pid
+    return sandbox.pids()[0]
 
 
 @pytest.mark.parametrize("which", ["guard", "worker"])
@@ -55,7 +55,7 @@ def test_workers_die_with_their_trainer() -> None:
 import sys, time; sys.path.insert(0, {SOURCE!r})
 from toprope.sandbox import Job, open_sandbox
 sandbox = open_sandbox()
-print(sandbox._idle.queue[-1][1].process.pid, flush=True)
+print(sandbox.pids()[0], flush=True)
 sandbox.run(Job("long", {{}}, "import time; time.sleep(30)"))
 """
     trainer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -328,7 +328,7 @@ tell([error(open, "link"), error(open, "/box/../../../etc/shadow"),
 
 
 def _worker_of(sandbox: Sandbox) -> int:
-    return sandbox._idle.queue[-1][1].process.pid  # type: ignore[attr-defined]
+    return sandbox.pids()[0]  # type: ignore[attr-defined]
 
 
 def _children(pid: int) -> list[int]:

@@ -34,6 +34,11 @@ def unsupported() -> SandboxUnavailable | None:
 
 
 def _diagnose(step: str, number: int | None, error: str, host: Path) -> tuple[str, str]:
+    if step == "interpreter":
+        return error, "Give the path of a Python 3.9 or newer that runs here (--python PATH)."
+    if step.startswith("import "):
+        name = step.removeprefix("import ")
+        return error, f"The environment's interpreter lacks {name!r}: install it there."
     if step == "user namespace" and number is None:
         return "every mappable user is the host's root", _fix("Run toprope as an ordinary user")
     if _sysctl(host, "kernel/unprivileged_userns_clone") == "0":

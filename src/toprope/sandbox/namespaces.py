@@ -6,18 +6,9 @@ so no job sees what an earlier one left. Lost workers are replaced.
 
 from __future__ import annotations
 
-import queue
-import threading
-
 from toprope.sandbox import advice
-from toprope.sandbox.protocol import (
-    Job,
-    Result,
-    SandboxError,
-    SandboxUnavailable,
-    Walls,
-    oversized,
-)
+from toprope.sandbox.pool import Pool
+from toprope.sandbox.protocol import Job, Result, SandboxError, Walls, oversized
 from toprope.sandbox.selftest import inspect_walls
 from toprope.sandbox.worker import Worker
 
@@ -30,12 +21,9 @@ class NamespaceSandbox:
         if unsupported:
             raise unsupported
         self._size = workers
-        self._closed = threading.Event()
-        # Worker None: the slot waits for a fresh one, started by the next job that needs it.
-        self._idle: queue.LifoQueue[tuple[int, Worker | None]] = queue.LifoQueue()
-        for slot in reversed(range(1, workers)):
-            self._idle.put((slot, None))
-        self._idle.put((0, Worker(0)))
+        self._pool = Pool(workers)
+        first = Worker(0)  # here, so that a machine without walls refuses with its reason
+        self._pool.adopt(first)
         try:
             self._walls = inspect_walls(self)
         except BaseException:
@@ -52,50 +40,35 @@ class NamespaceSandbox:
         """How many jobs can run at the same time."""
         return self._size
 
+    def pids(self) -> list[int]:
+        """The process ids of the workers that wait for a job."""
+        return self._pool.pids()
+
     def run(self, job: Job) -> Result:
         """Run one job; waits for a free worker."""
         refused = oversized(job)
         if refused:
             return refused
-        if self._closed.is_set():
+        if self._pool.closed:
             raise SandboxError("the sandbox is closed")
-        slot, worker = self._idle.get()
+        slot, worker = self._pool.take(job.environment)
+        alive = False
         try:
-            worker = worker or _restart(slot)
-            return worker.run(job)
-        except BaseException:
-            # Whatever went wrong, what the worker would say next belongs to no job.
-            if worker:
-                worker.kill()
-            worker = None
-            raise
+            result = worker.run(job)
+            alive = True
+            return result
         finally:
-            if worker and self._closed.is_set():
-                worker.close()
-                worker = None
-            self._idle.put((slot, worker))
+            if not alive:
+                # Whatever went wrong, what the worker would say next belongs to no job.
+                worker.kill()
+            self._pool.give(slot, worker if alive else None)
 
     def close(self) -> None:
         """End all idle workers; busy ones end with their job."""
-        self._closed.set()
-        for _ in range(self._idle.qsize()):
-            try:
-                slot, worker = self._idle.get_nowait()
-            except queue.Empty:
-                return
-            if worker:
-                worker.close()
-            self._idle.put((slot, None))
+        self._pool.close()
 
     def __enter__(self) -> NamespaceSandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _restart(slot: int) -> Worker:
-    try:
-        return Worker(slot)
-    except SandboxUnavailable as refusal:
-        raise SandboxError(f"the sandbox worker could not be replaced: {refusal}") from refusal

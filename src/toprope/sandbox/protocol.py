@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from toprope.terms import InfraError, TopropeError
+from toprope.terms import Environment, InfraError, TopropeError, Tree
 
 
 class SandboxUnavailable(TopropeError):
@@ -37,8 +37,9 @@ class WorkerDied(SandboxError):
 class Limits:
     """What one job may use before it is stopped.
 
-    `cpu_s` and `memory_mb` bound each process and also all together,
-    `output_bytes` separately for the output and for the result, `disk_mb` for all files.
+    `cpu_s` and `memory_mb` bound each process and also all together, `descriptors` the open
+    files of each, `output_bytes` separately the output and the result, `disk_mb` all files
+    that the job writes.
     """
 
     wall_s: float = 5.0
@@ -47,11 +48,15 @@ class Limits:
     processes: int = 16
     output_bytes: int = 1 << 20
     disk_mb: int = 16
+    descriptors: int = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A Python program and the files it finds in its working directory.
+
+    `files` lie on top of `tree`, without its paths `removed`; a worker unpacks a tree once
+    and shows it copy-on-write, so a reset costs the same whatever its size.
 
     The program runs as `__main__` with the global `RESULT_FD`, a private pipe for its
     result. `trusted` says that the program text is ours (the files need not be): then a
@@ -64,6 +69,9 @@ class Job:
     stdin: bytes = b""
     limits: Limits = field(default_factory=Limits)
     trusted: bool = False
+    tree: Tree | None = None
+    removed: tuple[str, ...] = ()
+    environment: Environment = field(default_factory=Environment)
 
 
 @dataclass(frozen=True, slots=True)

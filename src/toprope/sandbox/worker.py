@@ -19,13 +19,15 @@ from typing import Any
 from toprope.sandbox.advice import refusal
 from toprope.sandbox.protocol import Job, Result, SandboxError, WorkerDied
 from toprope.sandbox.zygote import wire
+from toprope.terms import Environment, Tree
 
 START_S = 30.0
 _FAREWELL_S = 2.0
 _GRACE_S = 10.0  # past a job's wall limit before the worker counts as stuck
+_MOST_TREES = 4
 _BOOT = (
     "import sys; sys.path.append({folder!r}); from zygote.main import main; "
-    "sys.path.pop(); main({control}, {parent}, {slot})"
+    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r})"
 )
 ZYGOTE_PARENT = str(Path(__file__).resolve().parent)
 # The interpreter below any virtual environment, isolated from the user's settings by an
@@ -39,27 +41,46 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "HOME": "/work",
 }
+# With packages of its own, an interpreter has to find them: no -S.
+_FURNISHED_FLAGS = ("-s", "-B")
+_FURNISHED = {
+    "PYTHONSAFEPATH": "1",
+    "HOME": "/box/work",
+    "TMPDIR": "/box/tmp",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+}
 
 
 class Worker:
     """A warm interpreter behind its walls. Not for use by two threads at once."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, environment: Environment | None = None) -> None:
+        self.environment = environment or Environment()
+        self.trees: list[str] = []  # those it has unpacked, the latest used last
         self.sock, theirs = socket.socketpair()
         boot = _BOOT.format(
-            folder=ZYGOTE_PARENT, control=theirs.fileno(), parent=os.getpid(), slot=slot
+            folder=ZYGOTE_PARENT,
+            control=theirs.fileno(),
+            parent=os.getpid(),
+            slot=slot,
+            outfit=asdict(self.environment),
         )
-        self.process = subprocess.Popen(
-            [PYTHON, *FLAGS, "-c", boot],
-            env=ENVIRONMENT,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            self.process = subprocess.Popen(
+                [*_interpreter(self.environment), "-c", boot],
+                env=_variables(self.environment),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.sock.close()
+            raise refusal("interpreter", error.errno, str(error)) from error
+        finally:
+            theirs.close()
         try:
             self._await_ready()
         except BaseException:
@@ -72,6 +93,8 @@ class Worker:
             "files": dict(job.files),
             "limits": asdict(job.limits),
             "trusted": job.trusted,
+            "removed": list(job.removed),
+            **self._tree(job.tree),
         }
         deadline = time.monotonic() + job.limits.wall_s + _GRACE_S
         try:
@@ -86,6 +109,20 @@ class Worker:
             raise WorkerDied(f"the sandbox worker was lost while it ran job {job.id}") from error
         except (ValueError, TypeError, KeyError, wire.BadFrame) as error:
             raise SandboxError(f"the sandbox gave no valid answer to job {job.id}") from error
+
+    def _tree(self, tree: Tree | None) -> dict[str, Any]:
+        """What the worker must hear of a tree: its name, its files once, and what to forget."""
+        if tree is None:
+            return {}
+        told: dict[str, Any] = {"tree": tree.hash}
+        if tree.hash in self.trees:
+            self.trees.remove(tree.hash)
+        else:
+            told["tree_files"] = dict(tree.files)
+            if len(self.trees) >= _MOST_TREES:
+                told["forget"] = self.trees.pop(0)
+        self.trees.append(tree.hash)
+        return told
 
     def close(self) -> None:
         """End an idle worker: it leaves by itself when its socket closes."""
@@ -113,3 +150,15 @@ class Worker:
             raise SandboxError(f"the sandbox worker did not start: {last or error}") from error
         if not answer.get("ready"):
             raise refusal(answer["step"], answer["errno"], answer["error"])
+
+
+def _interpreter(environment: Environment) -> list[str]:
+    if not environment.python:
+        return [PYTHON, *FLAGS]
+    return [environment.python, *_FURNISHED_FLAGS]
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    if not environment.python and not environment.tools:
+        return ENVIRONMENT
+    return {**ENVIRONMENT, **_FURNISHED, **dict(environment.variables)}

@@ -11,7 +11,8 @@ import importlib
 import os
 import signal
 import socket
-from typing import NoReturn
+import sys
+from typing import Any, NoReturn
 
 from . import kernel, root, serve, users, wire
 
@@ -28,9 +29,14 @@ _WARM = (
 )  # fmt: skip
 
 
-def main(control: int, parent: int, slot: int) -> NoReturn:
-    """Raise the walls and serve; `parent` is the process that must stay alive."""
+def main(control: int, parent: int, slot: int, outfit: dict[str, Any]) -> NoReturn:
+    """Raise the walls and serve; `parent` is the process that must stay alive.
+
+    `outfit` is what the worker shows its jobs: an `Environment` as plain data.
+    """
     sock = socket.socket(fileno=control)
+    if sys.version_info < (3, 9):  # noqa: UP036 - it may be another interpreter than ours
+        _refuse(sock, "interpreter", OSError(0, "Python 3.9 or newer is needed"))
     for name in _WARM:
         importlib.import_module(name)
     mapped_root = os.geteuid() == 0
@@ -48,16 +54,19 @@ def main(control: int, parent: int, slot: int) -> NoReturn:
         sock.close()
         _guard(worker, parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-    _work(sock, mapped_root)
+    _work(sock, mapped_root, outfit)
 
 
-def _work(sock: socket.socket, mapped_root: bool) -> NoReturn:
+def _work(sock: socket.socket, mapped_root: bool, outfit: dict[str, Any]) -> NoReturn:
     try:
         step = "life tied to the trainer's"
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         step = "read-only root"
-        proc = root.build()
-    except OSError as error:
+        proc = root.build(outfit)
+        for name in outfit["warm"]:
+            step = f"import {name}"
+            importlib.import_module(name)
+    except (OSError, ImportError) as error:
         _refuse(sock, step, error)
     serve.reserve_low_descriptors()
     wire.send(sock, {"ready": True})

@@ -14,8 +14,8 @@ import resource
 from types import CodeType
 from typing import Any, NoReturn
 
-from . import kernel, payload, seccomp, users
-from .root import BOX
+from . import kernel, payload, seccomp, trees, users
+from .root import BOX, TREES
 
 RESULT_FD = 3
 _STATUS_FD = 4
@@ -68,10 +68,15 @@ def _furnish(spec: dict[str, Any]) -> None:
         os.mkdir(f"{BOX}/{name}", 0o700)
         if os.geteuid() == 0:
             os.chown(f"{BOX}/{name}", users.JOB, users.JOB)
+    if spec.get("tree"):
+        trees.lay(spec["tree"], f"{BOX}/work", f"{BOX}/.over")
+    kernel.umount(TREES)  # other tasks' files, and this one's before it was changed
     kernel.drop_bounding_set()
     users.become_job()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    os.chdir("/work")
+    os.chdir(f"{BOX}/work")
+    for path in spec["removed"]:
+        os.unlink(path)
     write_files(spec["files"])
 
 
@@ -81,8 +86,16 @@ def write_files(files: dict[str, str]) -> None:
         folder = os.path.dirname(path)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            file.write(text)
+        with open(path, "wb") as file:
+            file.write(as_bytes(text))
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes of a file's text: UTF-8, and bytes that are none as surrogate escapes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def keep_only(pipes: dict[str, int], stdin: bytes) -> None:
@@ -129,7 +142,7 @@ def set_rlimits(limits: dict[str, Any], processes: int | None) -> None:
         "DATA": (limits["memory_mb"] * mega,) * 2,
         "AS": ((limits["memory_mb"] + _ADDRESS_SPACE_MB) * mega,) * 2,
         "FSIZE": (limits["disk_mb"] * mega,) * 2,
-        "NOFILE": (64, 64),
+        "NOFILE": (limits["descriptors"],) * 2,
         "MEMLOCK": (0, 0),
         "MSGQUEUE": (0, 0),
         "SIGPENDING": (256, 256),

@@ -10,13 +10,17 @@ import glob
 import os
 import sys
 import sysconfig
+from typing import Any
 
 from . import kernel
 
 _OLD = "/.host"
 BOX = "/box"
+TREES = "/trees"
+_TREES_SIZE = "mode=0700,size=1g"
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _DATA = ("/usr/share/zoneinfo", "/etc/ld.so.cache")
+_TOOLS = ("/bin", "/usr/bin", "/usr/local/bin", "/etc/alternatives", "/usr/share/perl")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STATIC = {
     "/etc/passwd": "box:x:1000:1000::/work:/nonexistent\n",
@@ -25,9 +29,9 @@ _STATIC = {
 }
 
 
-def build() -> int:
+def build(outfit: dict[str, Any]) -> int:
     """Make and enter the root; returns a handle on this namespace's /proc, which jobs lack."""
-    visible = visible_paths()
+    visible = visible_paths(outfit)
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")
     os.chdir("/tmp")
@@ -36,19 +40,26 @@ def build() -> int:
     os.chdir("/")
     for path in visible:
         _bind(path)
-    _hide_packages()
+    _hide(_packages(bool(outfit["python"])))
+    _hide(outfit["hidden"])
     proc = _open_proc()
     _fill()
     kernel.umount(_OLD)
     os.rmdir(_OLD)
     kernel.mount_attributes("/", kernel.ATTR_RDONLY | kernel.ATTR_NOSUID)
+    # What jobs start from. Each job's room takes its tree from here and closes the door.
+    kernel.mount("tmpfs", TREES, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _TREES_SIZE)
     return proc
 
 
-def visible_paths() -> list[str]:
-    """The host paths a job may read: libraries, the Python prefix, time zones."""
-    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES)]
+def visible_paths(outfit: dict[str, Any]) -> list[str]:
+    """The host paths a job may read: libraries, the Python prefix, time zones, the outfit's."""
+    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES), *outfit["shown"]]
+    if outfit["tools"]:
+        paths += _TOOLS
     prefix = sys.base_prefix
+    if sys.prefix != prefix:
+        paths.append(sys.prefix)
     if prefix in ("/usr", "/"):
         paths.append(os.path.realpath(sys.executable))
     else:
@@ -90,15 +101,27 @@ def _bind(path: str) -> None:
         kernel.mount_attributes(path, kernel.ATTR_NODEV)
 
 
-def _hide_packages() -> None:
-    """Cover third-party packages: only the standard library can be imported."""
+def _packages(furnished: bool) -> list[str]:
+    """Folders of third-party packages that are not to be seen.
+
+    All of them, unless the interpreter was chosen for its packages: then only those that it
+    does not look into itself.
+    """
     libraries = {*_LIBRARIES, os.path.join(sys.base_prefix, "lib"), "/usr/local/lib"}
     found = set()
     for library in libraries:
         for kind in ("site-packages", "dist-packages"):
             found |= set(glob.glob(f"{os.path.realpath(library)}/python*/{kind}"))
-    for path in sorted(found):
-        kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
+    wanted = {os.path.realpath(path) for path in sys.path} if furnished else set()
+    return sorted(found - wanted)
+
+
+def _hide(paths: list[str]) -> None:
+    for path in paths:
+        if os.path.isdir(path):
+            kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k")
+        elif os.path.exists(path):
+            kernel.mount("/dev/null", path, "", kernel.MS_BIND)
 
 
 def _open_proc() -> int:
@@ -119,6 +142,8 @@ def _fill() -> None:
         with open(path, "w") as file:
             file.write(text)
     os.mkdir(BOX)
-    os.symlink(f"{BOX}/work", "/work")
-    os.symlink(f"{BOX}/tmp", "/tmp")
+    os.mkdir(TREES)
     os.symlink(f"{BOX}/tmp", "/dev/shm")
+    for name in ("work", "tmp"):
+        if not os.path.lexists(f"/{name}"):  # else something of the host is shown below it
+            os.symlink(f"{BOX}/{name}", f"/{name}")

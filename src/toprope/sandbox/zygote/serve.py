@@ -12,7 +12,7 @@ import time
 from types import CodeType
 from typing import Any
 
-from . import kernel, room, seccomp, usage, watch, wire
+from . import kernel, room, seccomp, trees, usage, watch, wire
 
 _KEPT_PROGRAMS = 8
 
@@ -48,6 +48,10 @@ class Server:
         self, spec: dict[str, Any], program: str, stdin: bytes
     ) -> tuple[dict[str, Any], list[bytes]]:
         code: str | CodeType = self._kept(program) if spec["trusted"] else program
+        if "forget" in spec:
+            trees.forget(spec["forget"])
+        if "tree_files" in spec:
+            trees.unpack(spec["tree"], spec.pop("tree_files"))
         spec["limits"]["mapped_root"] = self.mapped_root
         started = time.monotonic()
         ends = {name: os.pipe() for name in ("output", "result", "status")}

@@ -1,0 +1,82 @@
+"""The workers of a sandbox: a fixed number of slots, each with a worker for one environment.
+
+Lost workers leave an empty slot. It must not know what jobs are.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from toprope.sandbox.protocol import SandboxError, SandboxUnavailable
+from toprope.sandbox.worker import Worker
+from toprope.terms import Environment
+
+Slot = tuple[int, Worker | None]
+
+
+class Pool:
+    """Hands out slots; prefers the one whose worker has the environment that is asked for."""
+
+    def __init__(self, size: int) -> None:
+        self._idle: list[Slot] = [(number, None) for number in range(size)]
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def adopt(self, worker: Worker) -> None:
+        """Put a worker that was started as number 0 into that slot."""
+        self._idle[0] = (0, worker)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no worker may start any more."""
+        return self._closed
+
+    def pids(self) -> list[int]:
+        """The process ids of the idle workers."""
+        with self._changed:
+            return [worker.process.pid for _, worker in self._idle if worker]
+
+    def take(self, environment: Environment) -> tuple[int, Worker]:
+        """Wait for a free slot and return it with a worker of this environment."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._idle)
+            slot, worker = self._idle.pop(self._best(environment))
+        if worker and worker.environment == environment:
+            return slot, worker
+        if worker:
+            worker.close()
+        try:
+            return slot, Worker(slot, environment)
+        except SandboxUnavailable as refusal:
+            self.give(slot, None)
+            if environment.python:
+                raise
+            raise SandboxError(f"the sandbox worker could not be started: {refusal}") from refusal
+        except BaseException:
+            self.give(slot, None)
+            raise
+
+    def give(self, slot: int, worker: Worker | None) -> None:
+        """Take a slot back; None for its worker means that it was lost."""
+        if worker and self._closed:
+            worker.close()
+            worker = None
+        with self._changed:
+            self._idle.append((slot, worker))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End all idle workers; busy ones end when they are given back."""
+        with self._changed:
+            self._closed = True
+            workers = [worker for _, worker in self._idle if worker]
+            self._idle = [(slot, None) for slot, _ in self._idle]
+        for worker in workers:
+            worker.close()
+
+    def _best(self, environment: Environment) -> int:
+        """Which idle slot: the latest with the right worker, else an empty, else the oldest."""
+        for at, (_, worker) in reversed(list(enumerate(self._idle))):
+            if worker and worker.environment == environment:
+                return at
+        return next((at for at, (_, worker) in enumerate(self._idle) if worker is None), 0)

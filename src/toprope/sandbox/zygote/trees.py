@@ -1,0 +1,45 @@
+"""Trees in the worker: unpacked once in memory, shown to each job copy-on-write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from . import kernel, room, users
+from .root import TREES
+
+
+def unpack(name: str, files: dict[str, str]) -> None:
+    """Write a tree's files below `TREES`, owned by the jobs' user."""
+    folder = f"{TREES}/{name}"
+    partial = f"{folder}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    os.mkdir(partial, 0o755)
+    before = os.getcwd()
+    os.chdir(partial)
+    room.write_files(files)
+    os.chdir(before)
+    if os.geteuid() == 0:
+        for path, folders, names in os.walk(partial):
+            for entry in (".", *folders, *names):
+                os.chown(os.path.join(path, entry), users.JOB, users.JOB)
+    os.rename(partial, folder)
+
+
+def forget(name: str) -> None:
+    """Remove a tree."""
+    shutil.rmtree(f"{TREES}/{name}", ignore_errors=True)
+
+
+def lay(name: str, target: str, over: str) -> None:
+    """Mount a tree on `target`; what is changed there goes to `over` and leaves the tree as is."""
+    for part in (over, f"{over}/up", f"{over}/work"):
+        os.mkdir(part, 0o700)
+        if os.geteuid() == 0:
+            os.chown(part, users.JOB, users.JOB)
+    where = f"lowerdir={TREES}/{name},upperdir={over}/up,workdir={over}/work"
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    try:
+        kernel.mount("overlay", target, "overlay", flags, f"{where},userxattr")
+    except OSError:  # a kernel whose tmpfs has no user attributes
+        kernel.mount("overlay", target, "overlay", flags, where)

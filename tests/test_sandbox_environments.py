@@ -1,0 +1,116 @@
+"""Jobs with an interpreter of the user's, a shared tree, tools: and what they must not see."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from toprope.sandbox import Job, Limits, SandboxUnavailable, open_sandbox
+from toprope.tasks import make_tree
+from toprope.terms import Environment
+
+OURS = Environment(python=sys.executable)
+TREE = make_tree({"pkg/__init__.py": "X = 1\n", "pkg/data/raw.bin": "\udcff\n", "old.py": "1\n"})
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    opened = open_sandbox(workers=1)
+    yield opened
+    opened.close()
+
+
+def said(sandbox, program, **more):
+    more.setdefault("limits", Limits(processes=40, descriptors=256))
+    result = sandbox.run(Job("j", more.pop("files", {}), program, **more))
+    assert result.status == "exited", result
+    return result.stdout.decode()
+
+
+def test_a_tree_is_shown_copy_on_write(sandbox):
+    change = "import os; open('pkg/__init__.py', 'a').write('Y = 2'); os.unlink('old.py')\n"
+    look = "import os; print(sorted(os.listdir('.')), open('pkg/__init__.py').read())"
+    files = {"new.py": "", "pkg/mod.py": "Z = 3\n"}
+    first = said(sandbox, change + look, tree=TREE, files=files)
+    assert first == "['new.py', 'pkg'] X = 1\nY = 2\n"
+    assert said(sandbox, look, tree=TREE) == "['old.py', 'pkg'] X = 1\n\n"
+
+
+def test_bytes_that_are_no_text_arrive_as_they_were(sandbox):
+    assert said(sandbox, "print(open('pkg/data/raw.bin', 'rb').read())", tree=TREE) == (
+        "b'\\xff\\n'\n"
+    )
+
+
+def test_removed_files_are_absent_and_folders_can_be_made_anew(sandbox):
+    program = (
+        "import os, shutil; print(os.path.exists('old.py')); shutil.rmtree('pkg'); "
+        "os.mkdir('pkg'); print(os.listdir('pkg'))"
+    )
+    assert said(sandbox, program, tree=TREE, removed=("old.py",)) == "False\n[]\n"
+
+
+def test_the_pristine_tree_and_other_trees_are_out_of_reach(sandbox):
+    other = make_tree({"secret.py": "answer = 42\n"})
+    said(sandbox, "pass", tree=other)
+    program = (
+        "import os\nfound = []\nfor top, folders, names in os.walk('/'):\n"
+        "    folders[:] = [f for f in folders if os.path.join(top, f) not in ('/usr', '/lib')]\n"
+        "    found += [open(os.path.join(top, n)).read() for n in names if n in ('secret.py', "
+        "'old.py')]\nprint(set(found), os.listdir('/trees'))"
+    )
+    assert said(sandbox, program, tree=TREE, files={"old.py": "changed"}) == "{'changed'} []\n"
+
+
+def test_many_trees_go_through_one_worker(sandbox):
+    trees = [make_tree({"n.txt": str(n)}) for n in range(7)]
+    for number in (0, 1, 2, 3, 4, 5, 6, 0, 6, 1):
+        assert said(sandbox, "print(open('n.txt').read())", tree=trees[number]) == f"{number}\n"
+
+
+def test_an_interpreter_brings_its_packages_and_the_default_has_none(sandbox):
+    program = "import importlib.util as u; print(u.find_spec('pytest') is not None)"
+    assert said(sandbox, program, environment=OURS) == "True\n"
+    assert said(sandbox, program) == "False\n"
+
+
+def test_hidden_packages_cannot_be_read(sandbox):
+    package = os.path.join(sysconfig.get_path("purelib"), "typer")
+    environment = Environment(python=sys.executable, hidden=(package,))
+    program = f"import os; print(os.listdir({package!r}))"
+    assert said(sandbox, program, environment=environment) == "[]\n"
+
+
+def test_tools_bring_a_shell_and_commands(sandbox):
+    environment = Environment(tools=True)
+    program = (
+        "import subprocess; print(subprocess.run('echo a b | sed s/a/c/; id -u', shell=True, "
+        "capture_output=True, text=True).stdout)"
+    )
+    assert said(sandbox, program, environment=environment) == "c b\n1000\n\n"
+
+
+def test_an_interpreter_below_tmp_works(sandbox, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
+    environment = Environment(python=str(tmp_path / "v" / "bin" / "python"))
+    program = (
+        "import sys, tempfile; print(sys.prefix); tempfile.TemporaryFile().write(b'x'); "
+        f"import os; print(os.listdir({str(tmp_path)!r}))"
+    )
+    (tmp_path / "beside.txt").write_text("not to be seen")
+    assert said(sandbox, program, environment=environment) == f"{tmp_path}/v\n['v']\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        (Environment(python="/no/such/python"), "interpreter: .*No such file"),
+        (Environment(python=sys.executable, warm=("no_such",)), "import no_such: .*install it"),
+    ],
+)
+def test_an_environment_that_cannot_start_says_why(sandbox, environment, words):
+    with pytest.raises(SandboxUnavailable, match=words):
+        sandbox.run(Job("j", {}, "pass", environment=environment))
+    assert said(sandbox, "print(1)") == "1\n", "the sandbox is as before"
