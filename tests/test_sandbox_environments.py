@@ -7,17 +7,26 @@ import sysconfig
 
 import pytest
 
-from toprope.sandbox import Job, Limits, SandboxUnavailable, open_sandbox
+from toprope.sandbox import Job, Limits, SandboxUnavailable, UnknownEnvironment, open_sandbox
+from toprope.sandbox.namespaces import NamespaceSandbox
 from toprope.tasks import make_tree
 from toprope.terms import Environment
 
 OURS = Environment(python=sys.executable)
+TYPER = os.path.join(sysconfig.get_path("purelib"), "typer")
+ENVIRONMENTS = {
+    "ours": OURS,
+    "tools": Environment(tools=True),
+    "covered": Environment(python=sys.executable, hidden=(TYPER,)),
+    "absent": Environment(python="/no/such/python"),
+    "poor": Environment(python=sys.executable, warm=("no_such",)),
+}
 TREE = make_tree({"pkg/__init__.py": "X = 1\n", "pkg/data/raw.bin": "\udcff\n", "old.py": "1\n"})
 
 
 @pytest.fixture(scope="module")
 def sandbox():
-    opened = open_sandbox(workers=1)
+    opened = open_sandbox(workers=1, environments=ENVIRONMENTS)
     yield opened
     opened.close()
 
@@ -72,27 +81,24 @@ def test_many_trees_go_through_one_worker(sandbox):
 
 def test_an_interpreter_brings_its_packages_and_the_default_has_none(sandbox):
     program = "import importlib.util as u; print(u.find_spec('pytest') is not None)"
-    assert said(sandbox, program, environment=OURS) == "True\n"
+    assert said(sandbox, program, environment="ours") == "True\n"
     assert said(sandbox, program) == "False\n"
 
 
 def test_hidden_packages_cannot_be_read(sandbox):
-    package = os.path.join(sysconfig.get_path("purelib"), "typer")
-    environment = Environment(python=sys.executable, hidden=(package,))
-    program = f"import os; print(os.listdir({package!r}))"
-    assert said(sandbox, program, environment=environment) == "[]\n"
+    program = f"import os; print(os.listdir({TYPER!r}))"
+    assert said(sandbox, program, environment="covered") == "[]\n"
 
 
 def test_tools_bring_a_shell_and_commands(sandbox):
-    environment = Environment(tools=True)
     program = (
         "import subprocess; print(subprocess.run('echo a b | sed s/a/c/; id -u', shell=True, "
         "capture_output=True, text=True).stdout)"
     )
-    assert said(sandbox, program, environment=environment) == "c b\n1000\n\n"
+    assert said(sandbox, program, environment="tools") == "c b\n1000\n\n"
 
 
-def test_an_interpreter_below_tmp_works(sandbox, tmp_path):
+def test_an_interpreter_below_tmp_works(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
     environment = Environment(python=str(tmp_path / "v" / "bin" / "python"))
     program = (
@@ -100,17 +106,19 @@ def test_an_interpreter_below_tmp_works(sandbox, tmp_path):
         f"import os; print(os.listdir({str(tmp_path)!r}))"
     )
     (tmp_path / "beside.txt").write_text("not to be seen")
-    assert said(sandbox, program, environment=environment) == f"{tmp_path}/v\n['v']\n"
+    with NamespaceSandbox(1, {"v": environment}) as sandbox:
+        assert said(sandbox, program, environment="v") == f"{tmp_path}/v\n['v']\n"
 
 
 @pytest.mark.parametrize(
-    ("environment", "words"),
+    ("environment", "error", "words"),
     [
-        (Environment(python="/no/such/python"), "interpreter: .*No such file"),
-        (Environment(python=sys.executable, warm=("no_such",)), "import no_such: .*install it"),
+        ("absent", SandboxUnavailable, "interpreter: .*No such file"),
+        ("poor", SandboxUnavailable, "import no_such: .*install it"),
+        ("other", UnknownEnvironment, "'other' is not known here; environment.toml"),
     ],
 )
-def test_an_environment_that_cannot_start_says_why(sandbox, environment, words):
-    with pytest.raises(SandboxUnavailable, match=words):
+def test_an_environment_that_cannot_start_says_why(sandbox, environment, error, words):
+    with pytest.raises(error, match=words):
         sandbox.run(Job("j", {}, "pass", environment=environment))
     assert said(sandbox, "print(1)") == "1\n", "the sandbox is as before"

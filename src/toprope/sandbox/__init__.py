@@ -12,6 +12,7 @@ from toprope.sandbox.protocol import (
     Sandbox,
     SandboxError,
     SandboxUnavailable,
+    UnknownEnvironment,
     Walls,
     WorkerDied,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxUnavailable",
+    "UnknownEnvironment",
     "Walls",
     "WorkerDied",
     "open_sandbox",

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toprope.sandbox.namespaces import NamespaceSandbox
 from toprope.sandbox.protocol import Sandbox, SandboxError, SandboxUnavailable, Walls
 from toprope.sandbox.unsafe_local import UnsafeLocalSandbox
+from toprope.terms import Environment
 
 
-def open_sandbox(*, workers: int = 1, unsafe_local: bool = False) -> Sandbox:
-    """Start a sandbox whose walls were seen to stand.
+def open_sandbox(
+    *,
+    workers: int = 1,
+    unsafe_local: bool = False,
+    environments: Mapping[str, Environment] | None = None,
+) -> Sandbox:
+    """Start a sandbox whose walls were seen to stand, for jobs in these `environments`.
 
     Raises `SandboxUnavailable`, with the cause and the fix, where they cannot be raised.
     Only `unsafe_local=True` runs code without them; its `walls.isolated` is False.
@@ -17,7 +25,7 @@ def open_sandbox(*, workers: int = 1, unsafe_local: bool = False) -> Sandbox:
         raise ValueError(f"a sandbox needs at least 1 worker, not {workers}")
     if unsafe_local:
         return UnsafeLocalSandbox(workers)
-    return NamespaceSandbox(workers)
+    return NamespaceSandbox(workers, environments)
 
 
 def probe() -> Walls:

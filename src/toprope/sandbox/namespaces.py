@@ -6,22 +6,27 @@ so no job sees what an earlier one left. Lost workers are replaced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toprope.sandbox import advice
 from toprope.sandbox.pool import Pool
 from toprope.sandbox.protocol import Job, Result, SandboxError, Walls, oversized
 from toprope.sandbox.selftest import inspect_walls
 from toprope.sandbox.worker import Worker
+from toprope.terms import Environment
 
 
 class NamespaceSandbox:
     """Runs each job in its own clone of a worker; see `Sandbox` for the contract."""
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(
+        self, workers: int = 1, environments: Mapping[str, Environment] | None = None
+    ) -> None:
         unsupported = advice.unsupported()
         if unsupported:
             raise unsupported
         self._size = workers
-        self._pool = Pool(workers)
+        self._pool = Pool(workers, environments or {})
         first = Worker(0)  # here, so that a machine without walls refuses with its reason
         self._pool.adopt(first)
         try:

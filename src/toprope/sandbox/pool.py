@@ -6,8 +6,9 @@ Lost workers leave an empty slot. It must not know what jobs are.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
-from toprope.sandbox.protocol import SandboxError, SandboxUnavailable
+from toprope.sandbox.protocol import SandboxError, SandboxUnavailable, UnknownEnvironment
 from toprope.sandbox.worker import Worker
 from toprope.terms import Environment
 
@@ -17,7 +18,8 @@ Slot = tuple[int, Worker | None]
 class Pool:
     """Hands out slots; prefers the one whose worker has the environment that is asked for."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, environments: Mapping[str, Environment]) -> None:
+        self._environments = {"": Environment(), **environments}
         self._idle: list[Slot] = [(number, None) for number in range(size)]
         self._changed = threading.Condition()
         self._closed = False
@@ -36,8 +38,14 @@ class Pool:
         with self._changed:
             return [worker.process.pid for _, worker in self._idle if worker]
 
-    def take(self, environment: Environment) -> tuple[int, Worker]:
+    def take(self, name: str) -> tuple[int, Worker]:
         """Wait for a free slot and return it with a worker of this environment."""
+        if name not in self._environments:
+            raise UnknownEnvironment(
+                f"the environment {name!r} is not known here; environment.toml beside the taskset "
+                "names them, and `toprope tasks make` writes it"
+            )
+        environment = self._environments[name]
         with self._changed:
             self._changed.wait_for(lambda: self._idle)
             slot, worker = self._idle.pop(self._best(environment))
@@ -49,7 +57,7 @@ class Pool:
             return slot, Worker(slot, environment)
         except SandboxUnavailable as refusal:
             self.give(slot, None)
-            if environment.python:
+            if name:
                 raise
             raise SandboxError(f"the sandbox worker could not be started: {refusal}") from refusal
         except BaseException:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from toprope.terms import Environment, InfraError, TopropeError, Tree
+from toprope.terms import InfraError, TopropeError, Tree
 
 
 class SandboxUnavailable(TopropeError):
@@ -20,6 +20,10 @@ class SandboxUnavailable(TopropeError):
         super().__init__(f"untrusted code cannot be contained here ({'; '.join(missing)}). {fix}")
         self.missing = missing
         self.fix = fix
+
+
+class UnknownEnvironment(TopropeError):
+    """A job asks for an environment that this sandbox was not opened with."""
 
 
 class SandboxError(InfraError):
@@ -58,6 +62,7 @@ class Job:
     `files` lie on top of `tree`, without its paths `removed`; a worker unpacks a tree once
     and shows it copy-on-write, so a reset costs the same whatever its size.
 
+    `environment` names one that the sandbox was opened with; "" is a bare interpreter.
     The program runs as `__main__` with the global `RESULT_FD`, a private pipe for its
     result. `trusted` says that the program text is ours (the files need not be): then a
     worker compiles it once and keeps it.
@@ -71,7 +76,7 @@ class Job:
     trusted: bool = False
     tree: Tree | None = None
     removed: tuple[str, ...] = ()
-    environment: Environment = field(default_factory=Environment)
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
