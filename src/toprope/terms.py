@@ -97,8 +97,9 @@ class Suite:
     """Tests that pytest runs, laid over the attempt only when it is graded.
 
     `files` holds the test files, whole; `paths` what pytest is asked to run. `imports` are
-    folders put on the import path, "" for the top. `environment` names the interpreter and
-    packages to run in (see `Environment`); "" is toprope's own.
+    folders put on the import path, "" for the top; `args` go to pytest. `environment` names
+    the interpreter and packages to run in (see `Environment`); "" is toprope's own.
+    `timeout_s` is processor time for all of them.
     """
 
     files: Mapping[str, str] = field(repr=False)
@@ -106,6 +107,7 @@ class Suite:
     imports: tuple[str, ...] = ("",)
     environment: str = ""
     timeout_s: float = 60.0
+    args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
 from toprope.grading.prove import Proof, prove
 from toprope.grading.prove_many import prove_many
+from toprope.grading.suites import SuiteRun, run_suite
 from toprope.grading.verdict import UngradableTask, grade
 
 __all__ = [
     "Grader",
     "Proof",
+    "SuiteRun",
     "UngradableTask",
     "canonical",
     "comparable",
@@ -19,4 +21,5 @@ __all__ = [
     "observe_calls",
     "prove",
     "prove_many",
+    "run_suite",
 ]

@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from toprope.grading.records import Forged, read_record
 from toprope.grading.runner import canonical
 from toprope.sandbox.protocol import Job, Limits, Result, Sandbox
 
@@ -37,10 +37,6 @@ class Answer:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
     why: str = ""
-
-
-class _Forged(Exception):
-    pass
 
 
 def comparable(outcome: str) -> bool:
@@ -103,31 +99,19 @@ def _read(result: Result, nonce: str, names: list[str]) -> Answer:
         return Answer(fault="ended", why=result.why)
     try:
         error, outcomes = _record(result.result, nonce, names)
-    except (_Forged, ValueError, RecursionError) as reason:
-        return Answer(fault="forged", why=str(reason)[:100] if isinstance(reason, _Forged) else "")
+    except Forged as reason:
+        return Answer(fault="forged", why=str(reason))
     if error == "timeout while loading":
         return Answer(fault="timeout", why=error)
     return Answer(fault="load", why=error) if error else Answer(outcomes)
 
 
 def _record(data: bytes, nonce: str, names: list[str]) -> tuple[str, dict[str, str]]:
-    if data.count(b"\n") != 1 or not data.endswith(b"\n"):
-        raise _Forged("not exactly one record")
-    record = json.loads(data.decode("ascii"), object_pairs_hook=_no_twins)
-    if not isinstance(record, dict) or set(record) != {"nonce", "error", "outcomes"}:
-        raise _Forged("not a record")
-    if not secrets.compare_digest(str(record["nonce"]).encode(), nonce.encode()):
-        raise _Forged("not this run's record")
+    record = read_record(data, nonce, ("nonce", "error", "outcomes"))
     error, outcomes = record["error"], record["outcomes"]
     if not isinstance(error, str) or not isinstance(outcomes, dict) or list(outcomes) != names:
-        raise _Forged("not the calls that were asked")
+        raise Forged("not the calls that were asked")
     for outcome in outcomes.values():
         if not isinstance(outcome, str) or len(outcome) > _LONGEST_OUTCOME:
-            raise _Forged("not an outcome")
+            raise Forged("not an outcome")
     return error[:300], outcomes
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise _Forged("a name given twice")
-    return dict(pairs)

@@ -22,6 +22,8 @@ def prove(task: Task, sandbox: Sandbox, times: int = 3) -> Proof:
 
     Raises `SandboxError` for failures of ours.
     """
+    if not task.solution:
+        return Proof(False, "it has no `solution`, so nobody knows that it can be solved")
     solved: list[Verdict] = []
     unchanged: list[Verdict] = []
     for _ in range(times):

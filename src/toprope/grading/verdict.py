@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from toprope.grading.calls import Answer, ask, comparable
+from toprope.grading.suite_verdict import grade_suite
 from toprope.sandbox.protocol import Sandbox
 from toprope.terms import Outcome, Task, TopropeError, Verdict
 
@@ -30,15 +31,19 @@ def grade(task: Task, changes: Mapping[str, str], sandbox: Sandbox) -> Verdict:
     `PASSED` needs every FAIL_TO_PASS and PASS_TO_PASS id to match exactly. A change outside
     the editable files, a forged record or a canary that passes is `HACK`.
     """
-    required = _required(task)
     for path in sorted(changes):
         if not _editable(path, task):
             return Verdict(Outcome.HACK, 0.0, f"changed {_cut(path)}, which is not editable")
+    if task.suite:
+        return grade_suite(task, changes, sandbox, attempt_key(task, changes))
+    required = _required(task)
     # A call whose expected value exists nowhere: whatever meets it, did not compute it.
     canary, unguessable = f"c{secrets.token_hex(8)}", secrets.token_hex(16)
     calls = [(call.id, call.args) for call in task.calls]
     calls.append((canary, task.calls[0].args))
-    answer = ask(sandbox, attempt_key(task, changes), {**task.files, **changes}, task.entry, calls)
+    answer = ask(
+        sandbox, attempt_key(task, changes), {**task.start(), **changes}, task.entry, calls
+    )
     if answer.fault:
         return _faulty(answer, required)
     if unguessable in answer.outcomes[canary]:

@@ -24,7 +24,7 @@ def open_sandbox(
     if workers < 1:
         raise ValueError(f"a sandbox needs at least 1 worker, not {workers}")
     if unsafe_local:
-        return UnsafeLocalSandbox(workers)
+        return UnsafeLocalSandbox(workers, environments)
     return NamespaceSandbox(workers, environments)
 
 

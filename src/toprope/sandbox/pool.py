@@ -40,12 +40,7 @@ class Pool:
 
     def take(self, name: str) -> tuple[int, Worker]:
         """Wait for a free slot and return it with a worker of this environment."""
-        if name not in self._environments:
-            raise UnknownEnvironment(
-                f"the environment {name!r} is not known here; environment.toml beside the taskset "
-                "names them, and `toprope tasks make` writes it"
-            )
-        environment = self._environments[name]
+        environment = known(self._environments, name)
         with self._changed:
             self._changed.wait_for(lambda: self._idle)
             slot, worker = self._idle.pop(self._best(environment))
@@ -88,3 +83,13 @@ class Pool:
             if worker and worker.environment == environment:
                 return at
         return next((at for at, (_, worker) in enumerate(self._idle) if worker is None), 0)
+
+
+def known(environments: Mapping[str, Environment], name: str) -> Environment:
+    """Return the environment called `name`, or raise `UnknownEnvironment`."""
+    if name in environments:
+        return environments[name]
+    raise UnknownEnvironment(
+        f"the environment {name!r} is not known here; environment.toml beside the taskset "
+        "names them, and `toprope tasks make` writes it"
+    )

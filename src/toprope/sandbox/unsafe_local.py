@@ -15,12 +15,15 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 
+from toprope.sandbox.pool import known
 from toprope.sandbox.protocol import Job, Limits, Result, SandboxError, Walls, oversized
-from toprope.sandbox.worker import ENVIRONMENT, FLAGS, PYTHON, ZYGOTE_PARENT
+from toprope.sandbox.worker import ZYGOTE_PARENT, interpreter, variables
 from toprope.sandbox.zygote import watch
 from toprope.sandbox.zygote.serve import ending
+from toprope.terms import Environment
 
 _BOOT = (
     "import sys; sys.path.append({folder!r}); from zygote.bare import main; "
@@ -32,7 +35,10 @@ _MISSING = ("files", "network", "processes", "user", "system-call filter", "memo
 class UnsafeLocalSandbox:
     """Runs each job as a plain process in a temporary folder."""
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(
+        self, workers: int = 1, environments: Mapping[str, Environment] | None = None
+    ) -> None:
+        self._environments = {"": Environment(), **(environments or {})}
         self._size = workers
         self._free = threading.BoundedSemaphore(workers)
         self._closed = False
@@ -57,7 +63,7 @@ class UnsafeLocalSandbox:
         if refused:
             return refused
         with self._free, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            return _run_in(folder, job)
+            return _run_in(folder, job, known(self._environments, job.environment))
 
     def close(self) -> None:
         """Refuse further jobs."""
@@ -70,10 +76,13 @@ class UnsafeLocalSandbox:
         self.close()
 
 
-def _run_in(folder: str, job: Job) -> Result:
+def _run_in(folder: str, job: Job, environment: Environment) -> Result:
     work = os.path.join(folder, "work")
     os.mkdir(work)
-    spec = {"files": dict(job.files), "limits": asdict(job.limits), "program": job.program}
+    shared = dict(job.tree.files) if job.tree else {}
+    files = {path: text for path, text in shared.items() if path not in job.removed}
+    files.update(job.files)
+    spec = {"files": files, "limits": asdict(job.limits), "program": job.program}
     with open(os.path.join(folder, "job.json"), "w", encoding="ascii") as file:
         json.dump(spec, file)
     with open(os.path.join(folder, "stdin"), "wb") as stdin:
@@ -85,8 +94,8 @@ def _run_in(folder: str, job: Job) -> Result:
     try:
         with open(stdin.name, "rb") as source:
             process = subprocess.Popen(
-                [PYTHON, *FLAGS, "-c", boot],
-                env=ENVIRONMENT,
+                [*interpreter(environment), "-c", boot],
+                env={**variables(environment), "HOME": work, "TMPDIR": folder},
                 cwd=work,
                 stdin=source,
                 stdout=output_end,

@@ -67,8 +67,8 @@ class Worker:
         )
         try:
             self.process = subprocess.Popen(
-                [*_interpreter(self.environment), "-c", boot],
-                env=_variables(self.environment),
+                [*interpreter(self.environment), "-c", boot],
+                env=variables(self.environment),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -152,13 +152,15 @@ class Worker:
             raise refusal(answer["step"], answer["errno"], answer["error"])
 
 
-def _interpreter(environment: Environment) -> list[str]:
+def interpreter(environment: Environment) -> list[str]:
+    """The command that starts an environment's interpreter, shielded from the user's settings."""
     if not environment.python:
         return [PYTHON, *FLAGS]
     return [environment.python, *_FURNISHED_FLAGS]
 
 
-def _variables(environment: Environment) -> dict[str, str]:
+def variables(environment: Environment) -> dict[str, str]:
+    """The variables that jobs of an environment see; the trainer's own are not among them."""
     if not environment.python and not environment.tools:
         return ENVIRONMENT
     return {**ENVIRONMENT, **_FURNISHED, **dict(environment.variables)}

@@ -131,6 +131,7 @@ def _suite(value: Any, tree: Tree | None) -> Suite:
         rest = {name: part for name, part in value.items() if name != "files"}
         rest["paths"] = tuple(rest.get("paths", files))
         rest["imports"] = tuple(rest.get("imports", ("",)))
+        rest["args"] = tuple(rest.get("args", ()))
         return Suite(files=files, **rest)
     files = unpacked(_field(value, "tests", dict), tree)
     return Suite(files=files, paths=tuple(files))
