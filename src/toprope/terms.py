@@ -160,8 +160,8 @@ class Task:
 
     `files` is the broken starting state, on top of `tree` without `removed`; `solution` are
     the files that the reference fix changes, whole. The grader is either `calls` of `entry`
-    ("module.py:function") or a `suite`. `editable` holds globs: an attempt that changes
-    anything else is not graded, but refused.
+    ("module.py:function") or a `suite`. `editable` holds globs, those that begin with "!"
+    taking paths out again: an attempt that changes anything else is refused.
     """
 
     id: str

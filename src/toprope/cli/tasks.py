@@ -11,12 +11,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from toprope.cli.tasks_make import make_tasks
 from toprope.grading import prove_many
 from toprope.sandbox import open_sandbox
 from toprope.tasks import TaskFormatError, load_taskset
 from toprope.terms import InfraError, Split, Task, Tier
 
 app = typer.Typer(no_args_is_help=True)
+app.command("make")(make_tasks)
 
 Name = Annotated[str, typer.Argument(help="A taskset's file, or 'default'.")]
 OfSplit = Annotated[Split | None, typer.Option("--split", help="Only this split.")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from typing import Any, NoReturn
 
@@ -20,12 +21,23 @@ _ALWAYS = ["-p", "no:cacheprovider", "-o", "addopts=", "--rootdir=.", "-q", "--c
 class Reporter:
     """A pytest plug-in: keeps the wanted tests, remembers how each of their phases ended."""
 
-    def __init__(self, wanted: list[str] | None, texts: bool) -> None:
+    def __init__(self, wanted: list[str] | None, texts: bool, calls: bool) -> None:
         self.wanted = None if wanted is None else frozenset(wanted)
         self.texts = texts
         self.outcomes: dict[str, str] = {}
         self.said: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
+        self.watch = Watch(os.getcwd()) if calls else None
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A test begins: watch what it calls, if that is wanted."""
+        if self.watch:
+            self.watch.begin(nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """A test is over."""
+        if self.watch:
+            self.watch.end()
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Drop what was not asked for."""
@@ -55,6 +67,34 @@ class Reporter:
             self.said[name] = str(report.longrepr)[-_LONGEST_TEXT:]
 
 
+class Watch:
+    """Notes which functions of the workspace each test calls, by file and first line."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.join(root, "")
+        self.calls: dict[str, list[list[Any]]] = {}
+        self.seen: set[tuple[str, int]] = set()
+        self.name = ""
+
+    def begin(self, name: str) -> None:
+        """Watch from here on, for the test `name`, in all threads."""
+        self.name, self.seen = name, set()
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+
+    def end(self) -> None:
+        """Stop watching and keep what was seen."""
+        sys.setprofile(None)
+        threading.setprofile(None)
+        inside = sorted(place for place in self.seen if place[0].startswith(self.root))
+        self.calls[self.name] = [[path[len(self.root) :], line] for path, line in inside]
+
+    def _note(self, frame: Any, event: str, argument: object) -> None:
+        if event == "call":
+            code = frame.f_code
+            self.seen.add((code.co_filename, code.co_firstlineno))
+
+
 def run(request: dict[str, Any], result_fd: int) -> NoReturn:
     """Run the request's tests, write exactly one record, and leave."""
     import pytest
@@ -63,7 +103,7 @@ def run(request: dict[str, Any], result_fd: int) -> NoReturn:
     for folder in reversed(request["imports"]):
         sys.path.insert(0, os.path.join(os.getcwd(), folder) if folder else os.getcwd())
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[: len(request["imports"])])
-    reporter = Reporter(request["wanted"], request["texts"])
+    reporter = Reporter(request["wanted"], request["texts"], request["calls"])
     style = [] if request["texts"] else ["--assert=plain", "--tb=no"]
     begun = time.process_time()
     error = ""
@@ -82,6 +122,7 @@ def run(request: dict[str, Any], result_fd: int) -> NoReturn:
         "error": error,
         "outcomes": reporter.outcomes,
         "texts": reporter.said,
+        "calls": reporter.watch.calls if reporter.watch else {},
         "seconds": {name: round(spent, 4) for name, spent in reporter.seconds.items()},
         "cpu_s": round(time.process_time() - begun, 4),
     }

@@ -17,7 +17,7 @@ from toprope.sandbox.protocol import Job, Limits, Result, Sandbox
 from toprope.terms import Suite, Tree
 
 _PROGRAM = Path(__file__).with_name("suite_runner.py").read_text(encoding="utf-8")
-_KEYS = ("nonce", "error", "outcomes", "texts", "seconds", "cpu_s")
+_KEYS = ("nonce", "error", "outcomes", "texts", "calls", "seconds", "cpu_s")
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed")
 _PATIENCE = 3  # wall time per processor time: a busy machine must not change an outcome
 
@@ -28,11 +28,13 @@ class SuiteRun:
 
     `fault` is "", "timeout", "limit", "ended" (no result; see `why`) or "forged". `error`
     says how pytest itself ended if not well. `texts` holds the end of each failure's report
-    if it was asked for, `seconds` wall time per test, `cpu_s` processor time of all.
+    and `calls` the (path, first line) of each function a test called, if they were asked
+    for; `seconds` wall time per test, `cpu_s` processor time of all.
     """
 
     outcomes: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    calls: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     cpu_s: float = 0.0
     error: str = ""
@@ -51,6 +53,7 @@ def run_suite(
     removed: Sequence[str] = (),
     wanted: Sequence[str] | None = None,
     texts: bool = False,
+    calls: bool = False,
 ) -> SuiteRun:
     """Run `suite` over `files` on top of `tree` in one fresh job, all tests or the `wanted`.
 
@@ -64,6 +67,7 @@ def run_suite(
         "paths": list(suite.paths),
         "wanted": None if wanted is None else list(wanted),
         "texts": texts,
+        "calls": calls,
     }
     whole = {**files, **suite.files}
     job = Job(
@@ -87,7 +91,7 @@ def limits(suite: Suite) -> Limits:
         cpu_s=suite.timeout_s,
         memory_mb=1024,
         processes=64,
-        output_bytes=4 << 20,
+        output_bytes=16 << 20,
         disk_mb=64,
         descriptors=256,
     )
@@ -104,6 +108,10 @@ def _read(result: Result, nonce: str) -> SuiteRun:
         return SuiteRun(
             outcomes=_checked(record["outcomes"]),
             texts={str(name): str(text) for name, text in record["texts"].items()},
+            calls={
+                str(name): [(str(path), int(line)) for path, line in places]
+                for name, places in record["calls"].items()
+            },
             seconds={str(name): float(spent) for name, spent in record["seconds"].items()},
             cpu_s=float(record["cpu_s"]),
             error=str(record["error"])[:300],

@@ -70,7 +70,9 @@ def _required(task: Task) -> tuple[str, ...]:
 def _editable(path: str, task: Task) -> bool:
     plain = str(PurePosixPath(path)) == path and not path.startswith("/")
     inside = ".." not in path.split("/") and "\0" not in path
-    return plain and inside and any(fnmatchcase(path, glob) for glob in task.editable)
+    refused = [glob[1:] for glob in task.editable if glob.startswith("!")]
+    wanted = any(fnmatchcase(path, glob) for glob in task.editable)
+    return plain and inside and wanted and not any(fnmatchcase(path, g) for g in refused)
 
 
 def _faulty(answer: Answer, required: tuple[str, ...]) -> Verdict:

@@ -102,7 +102,7 @@ def _tree(row: Mapping[str, Any], trees: Trees) -> Tree | None:
 def _whole(files: Mapping[str, str], editable: Sequence[str]) -> Focus:
     """The first editable file, all of it: what a task written by hand is about."""
     for path, text in files.items():
-        if any(fnmatchcase(path, glob) for glob in editable):
+        if any(fnmatchcase(path, glob) for glob in editable if not glob.startswith("!")):
             return Focus(path, 1, text.rstrip("\n").count("\n") + 1)
     raise ValueError(f"editable: none of {list(editable)} matches a path in `files`")
 

@@ -1,0 +1,5 @@
+"""Tasks out of a tested repository, in that repository's own environment."""
+
+from toprope.forge.repository.make import Made, Options, make
+
+__all__ = ["Made", "Options", "make"]

@@ -1,0 +1,109 @@
+"""Runs a repository's own tests as it stands: which pass every time, and what each test calls.
+
+Only tests that passed in every run carry tasks; the others are counted and named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from toprope.forge.repository.source import Repository
+from toprope.grading import SuiteRun, run_suite
+from toprope.sandbox.protocol import Sandbox
+from toprope.terms import Suite, TopropeError
+
+RUNS = 3
+_NETWORK = (
+    "Network is unreachable", "Name or service not known", "name resolution",
+    "getaddrinfo failed", "ConnectError", "ConnectionRefusedError", "urlopen error",
+)  # fmt: skip
+
+Place = tuple[str, int]  # a file of the repository, and the first line of a function in it
+
+
+class NoUsableTests(TopropeError):
+    """The repository's tests cannot carry tasks; the message says why and what shows it."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """`good` tests with their seconds; for each function, the good tests that call it.
+
+    `bad` says for each other test how it ended ("failed", "flaky", "network", ...).
+    """
+
+    good: Mapping[str, float]
+    callers: Mapping[Place, tuple[str, ...]]
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    def around(self, path: str) -> tuple[str, ...]:
+        """The good tests that call any function of a file."""
+        found = {name for (at, _), names in self.callers.items() if at == path for name in names}
+        return tuple(sorted(found, key=lambda name: (self.good[name], name)))
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many tests ended in which way, the good ones under "passed"."""
+        return Counter({"passed": len(self.good)}) + Counter(self.bad.values())
+
+
+def measure(repository: Repository, suite: Suite, sandbox: Sandbox, shown: str) -> Baseline:
+    """Run all tests `RUNS` times; `shown` is a command that a user can repeat in the sandbox.
+
+    Raises `NoUsableTests` if there are none, or none that passes.
+    """
+    runs = [_run(repository, suite, sandbox, at) for at in range(RUNS)]
+    for run in runs:
+        if run.fault or not run.outcomes:
+            raise NoUsableTests(_why(run, shown))
+    good = {
+        name: max(run.seconds.get(name, 0.0) for run in runs)
+        for name, outcome in runs[0].outcomes.items()
+        if outcome == "passed" and all(run.outcomes.get(name) == "passed" for run in runs)
+    }
+    bad = {name: _kind(name, runs) for name in runs[0].outcomes if name not in good}
+    if not good:
+        told = ", ".join(f"{count} {kind}" for kind, count in Counter(bad.values()).items())
+        raise NoUsableTests(f"no test passes as the repository stands ({told}). See: {shown}")
+    return Baseline(good, _callers(runs[0], good), bad)
+
+
+def _run(repository: Repository, suite: Suite, sandbox: Sandbox, at: int) -> SuiteRun:
+    return run_suite(
+        sandbox, f"baseline:{at}", suite, {}, tree=repository.tree, texts=at == 1, calls=at == 0
+    )
+
+
+def _why(run: SuiteRun, shown: str) -> str:
+    tail = "\n".join(run.output.strip().splitlines()[-12:])
+    if run.fault in ("timeout", "limit"):
+        return (
+            f"the tests were stopped: {run.why}. Raise it with --suite-timeout, or name fewer "
+            f"tests with --tests. See: {shown}\n{tail}"
+        )
+    if run.fault:
+        return f"the tests ended without a result ({run.why}). See: {shown}\n{tail}"
+    return f"pytest found no tests ({run.error or 'none collected'}). See: {shown}\n{tail}"
+
+
+def _kind(name: str, runs: list[SuiteRun]) -> str:
+    ends = {run.outcomes.get(name, "absent") for run in runs}
+    if len(ends) > 1:
+        return "flaky"
+    end = ends.pop()
+    text = runs[1].texts.get(name, "")
+    if end in ("failed", "error") and any(words in text for words in _NETWORK):
+        return "network"
+    return end
+
+
+def _callers(run: SuiteRun, good: Mapping[str, float]) -> dict[Place, tuple[str, ...]]:
+    """The good tests by the functions they call, those that call the fewest functions first."""
+    found: dict[Place, list[str]] = defaultdict(list)
+    width = {name: len(places) for name, places in run.calls.items()}
+    for name in sorted(good, key=lambda test: (width.get(test, 0), good[test], test)):
+        for path, line in run.calls.get(name, ()):
+            found[path, line].append(name)
+    return {place: tuple(names) for place, names in found.items()}

@@ -1,0 +1,90 @@
+"""One proven bug of a repository as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from toprope.forge.repository.cutting import without
+from toprope.forge.repository.sites import Candidate, is_test
+from toprope.forge.repository.source import Repository
+from toprope.forge.repository.telling import tell
+from toprope.forge.repository.trial import Noticed
+from toprope.terms import Focus, Source, Split, Suite, Task
+
+# What decides how tests are run is none of an attempt's business.
+_UNTOUCHABLE = ("!*conftest.py", "!*test_*.py", "!*_test.py", "!*tests/*", "!*test/*",
+                "!setup.py", "!*sitecustomize.py", "!*usercustomize.py")  # fmt: skip
+
+
+def make_task(repository: Repository, bugs: Sequence[Candidate], noticed: Noticed) -> Task:
+    """Return the task of one or more bugs, each in a function of its own."""
+    tree = repository.tree
+    broken = broken_files(repository, bugs)
+    cut, gone = without(tree.files, noticed.fail_to_pass)
+    site = bugs[0].site
+    operator = "+".join(bug.edit.operator for bug in bugs)
+    return Task(
+        id=f"{repository.name}/" + "+".join(bug.key for bug in bugs),
+        split=Split.TRAIN,
+        tier=None,
+        statement=tell(noticed.test, noticed.text, len(noticed.fail_to_pass)),
+        files={**broken, **cut},
+        focus=Focus(site.path, site.first, site.last),
+        editable=(*editable(repository), *_UNTOUCHABLE),
+        entry="",
+        calls=(),
+        fail_to_pass=noticed.fail_to_pass,
+        pass_to_pass=noticed.pass_to_pass,
+        solution={path: tree.files[path] for path in broken},
+        source=Source(
+            repository.name,
+            repository.version,
+            site.path,
+            site.first,
+            repository.licence,
+            site.name,
+            operator,
+        ),
+        features=_features(repository, bugs, noticed),
+        suite=_suite(noticed, repository),
+        tree=tree,
+        removed=tuple(gone),
+    )
+
+
+def broken_files(repository: Repository, bugs: Sequence[Candidate]) -> dict[str, str]:
+    """The files with these bugs in them; two bugs may share a file, never a function."""
+    broken: dict[str, str] = {}
+    # From the end, so that the lines of an earlier function stay where they are.
+    for bug in sorted(bugs, key=lambda bug: -bug.site.first):
+        path = bug.site.path
+        broken[path] = bug.mutated(broken.get(path, repository.tree.files[path]))
+    return broken
+
+
+def editable(repository: Repository) -> tuple[str, ...]:
+    """The folders and top-level modules that hold code, as globs."""
+    paths = [p for p in repository.tree.files if p.endswith(".py") and not is_test(p)]
+    folders = sorted({f"{path.split('/')[0]}/*.py" for path in paths if "/" in path})
+    return (*folders, *sorted(path for path in paths if "/" not in path and path != "setup.py"))
+
+
+def _suite(noticed: Noticed, repository: Repository) -> Suite:
+    """The suite with the whole test files that the failing tests come from."""
+    paths = dict.fromkeys(name.partition("::")[0] for name in noticed.fail_to_pass)
+    return replace(noticed.suite, files={path: repository.tree.files[path] for path in paths})
+
+
+def _features(repository: Repository, bugs: Sequence[Candidate],
+              noticed: Noticed) -> dict[str, float | int | str]:  # fmt: skip
+    site = bugs[0].site
+    return {
+        "bugs": len(bugs),
+        "function_lines": site.last - site.first + 1,
+        "file_lines": repository.tree.files[site.path].count("\n"),
+        "repository_files": len(repository.tree.files),
+        "failing": len(noticed.fail_to_pass),
+        "callers": len(site.tests),
+        "statement_characters": len(noticed.text),
+    }

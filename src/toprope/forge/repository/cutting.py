@@ -1,0 +1,58 @@
+"""Takes the failing tests out of the starting state: they are the grader, not a hint."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+
+
+def without(files: Mapping[str, str], tests: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return (test files without these tests, files of which nothing else is left)."""
+    changed: dict[str, str] = {}
+    gone: list[str] = []
+    for path in dict.fromkeys(name.partition("::")[0] for name in tests):
+        mine = [name for name in tests if name.partition("::")[0] == path]
+        text = _cut(files[path], mine)
+        if text is None:
+            gone.append(path)
+        else:
+            changed[path] = text
+    return changed, gone
+
+
+def _cut(text: str, tests: Sequence[str]) -> str | None:
+    """The text without the functions of these tests; None if a test cannot be cut out alone."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+    drop: set[int] = set()
+    lonely: list[ast.ClassDef] = []
+    for name in {re.sub(r"\[.*$", "", test, flags=re.DOTALL) for test in tests}:
+        *classes, function = name.split("::")[1:] or [""]
+        found = _find(tree, classes, function)
+        if found is None:
+            return None
+        top = min([found.lineno, *(d.lineno for d in found.decorator_list)])
+        drop |= set(range(top, (found.end_lineno or found.lineno) + 1))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and all(s.lineno in drop for s in node.body):
+            lonely.append(node)
+    lines = text.split("\n")
+    for node in lonely:
+        at = node.body[0].lineno
+        lines[at - 1] = " " * node.body[0].col_offset + "pass"
+        drop.discard(at)
+    return "\n".join(line for at, line in enumerate(lines, 1) if at not in drop)
+
+
+def _find(tree: ast.Module, classes: Sequence[str],
+          function: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:  # fmt: skip
+    body: Sequence[ast.stmt] = tree.body
+    for name in classes:
+        body = next((n.body for n in body if isinstance(n, ast.ClassDef) and n.name == name), [])
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
+            return node
+    return None
