@@ -31,6 +31,7 @@ VERBS = {
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
     "models": "List, fetch and verify models.",
     "report": "Write a run's report page.",
+    "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",
     "tasks": "Check and list tasksets.",
     "teacher": "Sample, serve, record and verify a teacher.",

@@ -47,8 +47,8 @@ _FURNISHED = {
     "PYTHONSAFEPATH": "1",
     "HOME": "/box/work",
     "TMPDIR": "/box/tmp",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Worker:
@@ -163,4 +163,5 @@ def variables(environment: Environment) -> dict[str, str]:
     """The variables that jobs of an environment see; the trainer's own are not among them."""
     if not environment.python and not environment.tools:
         return ENVIRONMENT
-    return {**ENVIRONMENT, **_FURNISHED, **dict(environment.variables)}
+    path = f"{os.path.dirname(environment.python or PYTHON)}:{_PATH}"
+    return {**ENVIRONMENT, **_FURNISHED, "PATH": path, **dict(environment.variables)}

@@ -15,16 +15,32 @@ from typing import Any
 from toprope.forge.repository.source import Repository
 from toprope.terms import Environment, Suite, TopropeError
 
+# Also asks which modules pytest would import for every run, plug-ins included: a warm worker
+# has them already.
 _ASK = """
-import json, sys, sysconfig
+import importlib, importlib.metadata, json, sys, sysconfig
 try:
     import pytest
     found = pytest.__version__
 except ImportError:
     found = None
-print(json.dumps({"version": list(sys.version_info[:3]), "pytest": found,
-    "packages": sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}),
-}))
+warm = ["pytest"] if found else []
+def parts():
+    import _pytest.config
+    yield from ("_pytest." + name for name in _pytest.config.default_plugins)
+    for package in importlib.metadata.distributions():
+        for point in package.entry_points:
+            if point.group == "pytest11":
+                yield point.value.partition(":")[0]
+for name in dict.fromkeys(parts()) if found else ():
+    try:
+        importlib.import_module(name)
+        warm.append(name)
+    except Exception:
+        pass
+packages = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+print(json.dumps({"version": list(sys.version_info[:3]), "pytest": found, "warm": warm,
+                  "packages": packages}))
 """
 
 
@@ -63,9 +79,7 @@ def find_surroundings(repository: Repository, python: str, setup: str, cache: Pa
         )
     imports = _imports(repository)
     hidden = tuple(_installed(repository, imports, told["packages"]))
-    environment = Environment(
-        python=python, hidden=hidden, warm=("pytest", "_pytest.assertion.rewrite"), tools=True
-    )
+    environment = Environment(python=python, hidden=hidden, warm=tuple(told["warm"]), tools=True)
     version = ".".join(map(str, told["version"]))
     return Surroundings(environment, imports, version, told["pytest"])
 
