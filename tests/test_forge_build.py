@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from toprope.forge.bugs import _is_unfit
 from toprope.forge.build import build, harvest_package
 from toprope.forge.mutator import mutator_pass_probability
 from toprope.forge.packages import (
@@ -210,13 +211,18 @@ def test_what_is_too_slow_is_a_count_of_lines(sandbox):
     assert rows[1] == rows[2] == ["timeout"] * 4
 
 
-def test_a_call_that_was_interrupted_leaves_nothing_behind(sandbox):
+def test_no_call_sees_what_an_earlier_one_left(sandbox):
     text = (
         "seen = []\ndef f(n):\n    for k in range(n):\n        seen.append(k)\n"
         "    return len(seen)\n"
     )
-    rows = outcomes(sandbox, "m.py:f", [text], ["(60_000,)", "(2,)"])
-    assert rows == [["60000", "2"]]
+    rows = outcomes(sandbox, "m.py:f", [text], ["(60_000,)", "(2,)", "(2,)"])
+    assert rows == [["60000", "2", "2"]]
+
+
+def test_a_bug_whose_outcome_is_an_address_is_unfit():
+    assert _is_unfit(["1", "'<list_iterator object at 0x7fb4cb3e6a40>*9'"])
+    assert not _is_unfit(["1", "'0x10'"])
 
 
 def test_outcomes_that_hang_on_the_order_of_hashing_are_noticed(sandbox):

@@ -106,10 +106,10 @@ class _Variant:
         watched = request["filename"] if request["trace"] else None
         self.counter = _LineCounter(self.run._stuck, watched)
         self.counted = request["counted"] or request["trace"]
-        self.load()
+        self._load()
 
-    def load(self) -> None:
-        """Make the function anew; what an interrupted call left behind is gone."""
+    def _load(self) -> None:
+        """Make the function anew: what an earlier call has left in its module is gone."""
         random.seed(0)
         space: dict[str, Any] = {"__name__": self.request["filename"][:-3]}
         exec(self.code, space)
@@ -119,12 +119,11 @@ class _Variant:
         """Return the outcome of one call; out of memory is as much too much as out of time."""
         outcome = "timeout" if self.counted else self._under(self.glance, call)
         if outcome == "timeout":
-            self.load()
             outcome = self._under(self.counter, call)
-            self.load()
         return "timeout" if outcome.startswith("raises MemoryError") else outcome
 
     def _under(self, clock: Clock, call: Any) -> str:
+        self._load()
         self.run.clock = clock
         signal.signal(signal.SIGPROF, clock._ring)
         return self.run._one(self.function, call)
