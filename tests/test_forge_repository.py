@@ -12,6 +12,7 @@ from toprope.forge.repository import Options, make
 from toprope.forge.repository.baseline import NoUsableTests
 from toprope.forge.repository.cutting import without
 from toprope.forge.repository.dealing import By, deal
+from toprope.forge.repository.history import NoHistory
 from toprope.forge.repository.secrets import SecretFound, refuse_secrets
 from toprope.forge.repository.source import SourceError, open_repository
 from toprope.forge.repository.surroundings import NoEnvironment
@@ -54,7 +55,6 @@ def never_called(a, b):
     return a + b
 '''
 TESTS = """\
-import random
 import socket
 
 import pytest
@@ -86,10 +86,6 @@ class TestPurse:
 
 def test_network():
     socket.create_connection(("192.0.2.1", 80), timeout=1)
-
-
-def test_flaky():
-    assert random.SystemRandom().random() < 0.5 or clamp(1) == 2
 
 
 def test_wrong():
@@ -140,13 +136,13 @@ def quiet(what, done, wanted):
 
 
 def test_a_repository_becomes_proven_tasks(made, tmp_path):
-    tests = made.opened.baseline
+    tests = made.baseline
     assert set(tests.good) == {
         "tests/test_sums.py::test_clamp",
         "tests/test_sums.py::test_clamp_refuses",
         "tests/test_sums.py::TestPurse::test_total",
         "tests/test_sums.py::TestPurse::test_pay",
-    } | {name for name in tests.good if name.endswith("test_flaky")}
+    }
     assert tests.bad["tests/test_sums.py::test_network"] == "network"
     assert tests.bad["tests/test_sums.py::test_wrong"] == "failed"
 
@@ -158,11 +154,11 @@ def test_a_repository_becomes_proven_tasks(made, tmp_path):
     assert {task.source.function for task in taskset.tasks} <= {
         "clamp", "Purse.__init__", "Purse.total", "Purse.pay",
     }  # fmt: skip
-    assert not made.opened.repository.tree.files.keys() & {"private/notes.txt"}
-    commit = made.opened.repository.version
+    assert not made.repository.tree.files.keys() & {"private/notes.txt"}
+    commit = made.repository.version
     assert {(t.source.licence, t.source.version) for t in taskset.tasks} == {("MIT", commit)}
 
-    environments = {"purse": made.opened.surroundings.environment}
+    environments = {"purse": made.surroundings.environment}
     with open_sandbox(environments=environments) as sandbox:
         for task in taskset.tasks[:3]:
             assert grade(task, {}, sandbox).outcome in (Outcome.FAILED, Outcome.TIMEOUT)
@@ -329,3 +325,68 @@ def test_progress_of_another_repository_is_not_used(repository, tmp_path):
     (tmp_path / "t.jsonl.progress").write_text(stale + "\n")
     made = make(str(repository), out, options(limit=1, pairs=0), tmp_path, quiet)
     assert "x" not in made.words
+
+
+@pytest.fixture
+def history(tmp_path):
+    """A checkout whose commits fix a bug with a test, add a test only, and move code only."""
+    folder = tmp_path / "calc"
+    (folder / "tests").mkdir(parents=True)
+    code, tests = folder / "calc.py", folder / "tests" / "test_calc.py"
+    code.write_text("def half(n):\n    return n // 2\n\n\ndef twice(n):\n    return n + n\n")
+    tests.write_text(
+        "from calc import half, twice\n\ndef test_twice():\n    assert twice(2) == 4\n"
+    )
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "begin")
+    code.write_text(code.read_text().replace("n // 2", "n / 2"))
+    tests.write_text(tests.read_text() + "\ndef test_half():\n    assert half(3) == 1.5\n")
+    git(folder, "commit", "-qam", "half keeps fractions\n\nSigned-off-by: me <a@b>")
+    tests.write_text(tests.read_text() + "\ndef test_zero():\n    assert half(0) == 0\n")
+    git(folder, "commit", "-qam", "one more test")
+    code.write_text(code.read_text().replace("n + n", "2 * n"))
+    tests.write_text(tests.read_text() + "\ndef test_minus():\n    assert twice(-1) == -2\n")
+    git(folder, "commit", "-qam", "twice by product")
+    return folder
+
+
+def test_commits_with_code_and_tests_become_tasks(history, tmp_path):
+    chosen = options(commits=True, by=By.DATE)
+    made = make(str(history), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
+    assert made.words == {"task": 1, "tests pass without it": 1}
+    (task,) = load_taskset(tmp_path / "t.jsonl").tasks
+    assert task.fail_to_pass == ("tests/test_calc.py::test_half",)
+    assert task.pass_to_pass == ("tests/test_calc.py::test_twice",)
+    assert task.statement.startswith("half keeps fractions\n\nA test fails (")
+    assert "Signed-off-by" not in task.statement
+    assert "n // 2" in task.start()["calc.py"]
+    assert "test_half" not in task.start()["tests/test_calc.py"]
+    assert task.source.function == "half"
+    with open_sandbox(environments=load_environments(tmp_path)) as sandbox:
+        assert grade(task, {}, sandbox).outcome is Outcome.FAILED
+        assert grade(task, {"calc.py": "def half(n): return n / 2\ndef twice(n): return n + n\n"},
+                     sandbox).outcome is Outcome.PASSED  # fmt: skip
+
+
+def test_tests_that_do_not_always_pass_carry_no_tasks(tmp_path):
+    folder = tmp_path / "dice"
+    folder.mkdir()
+    (folder / "dice.py").write_text("def same(n):\n    return n\n")
+    (folder / "test_dice.py").write_text(
+        "import random\nimport pytest\nfrom dice import same\n\n"
+        "@pytest.mark.parametrize('n', range(20))\ndef test_dice(n):\n"
+        "    assert random.SystemRandom().random() < 0.5\n\n"
+        "def test_same():\n    assert same(2) == 2\n"
+    )
+    made = make(str(folder), tmp_path / "t.jsonl", options(limit=1, pairs=0), tmp_path, quiet)
+    assert "test_dice.py::test_same" in made.baseline.good
+    assert "flaky" in made.baseline.bad.values()
+
+
+def test_a_folder_without_history_is_told_so(tmp_path):
+    (tmp_path / "plain" / "tests").mkdir(parents=True)
+    (tmp_path / "plain" / "tests" / "test_a.py").write_text("def test_a(): pass\n")
+    chosen = options(commits=True)
+    with pytest.raises(NoHistory, match="is no git checkout"):
+        make(str(tmp_path / "plain"), tmp_path / "t.jsonl", chosen, tmp_path, quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from toprope.forge.repository import Made, Options, make
 from toprope.forge.repository.dealing import By
+
+
+class Kind(StrEnum):
+    """Where bugs come from."""
+
+    INJECTED = "injected"
+    COMMITS = "commits"
+
 
 CACHE = Path(os.environ.get("TOPROPE_CACHE", Path.home() / ".cache" / "toprope")) / "forge"
 
@@ -44,7 +53,12 @@ def make_tasks(
     pairs: Annotated[
         float, typer.Option(min=0, max=1, help="The share of tasks with two bugs.")
     ] = 0.1,
-    split: Annotated[By, typer.Option(help="What no two splits may share.")] = By.FUNCTION,
+    kind: Annotated[
+        Kind, typer.Option("--from", help="Bugs put in, or the repository's own commits.")
+    ] = Kind.INJECTED,
+    split: Annotated[
+        By | None, typer.Option(help="What no two splits may share; commits: date.")
+    ] = None,
     seed: Annotated[str, typer.Option(help="Another seed, other bugs.")] = "0",
     jobs: Annotated[int, typer.Option(min=1, help="Bugs tried at once.")] = os.cpu_count() or 1,
     preview: Annotated[int, typer.Option(help="Only show so many tasks; keep nothing.")] = 0,
@@ -54,9 +68,10 @@ def make_tasks(
 ) -> None:
     """Turn a tested repository into proven bug-fix tasks, in its own environment.
 
-    Bugs are put into functions that its tests call. One is kept if tests that passed three
-    times turn red with it, its fix is proven three times, and they are green again. A make
-    that is stopped goes on where it was when the same command is run again.
+    Bugs are put into functions that its tests call; or, with --from commits, commits that
+    changed code and tests are taken back. One is kept if tests that passed turn red with it
+    and green again with its fix, three times. A make that is stopped goes on where it was
+    when the same command is run again.
     """
     if image:
         raise typer.BadParameter(
@@ -71,7 +86,8 @@ def make_tasks(
         suite_timeout_s=suite_timeout,
         limit=preview or limit,
         pairs=0.0 if preview else pairs,
-        by=split,
+        commits=kind is Kind.COMMITS,
+        by=split or (By.DATE if kind is Kind.COMMITS else By.FUNCTION),
         seed=seed,
         jobs=jobs,
         allow_secrets=tuple(allow_secret or ()),
@@ -108,14 +124,14 @@ def _show(made: Made) -> None:
 
 def summary(made: Made, out: Path, seconds: float) -> list[str]:
     """What a make gave, and what it did not, in lines."""
-    opened, tasks = made.opened, made.taskset.tasks
-    ended = ", ".join(f"{count} {word}" for word, count in opened.baseline.counts.most_common())
+    tasks = made.taskset.tasks
+    ended = ", ".join(f"{count} {word}" for word, count in made.baseline.counts.most_common())
     words = ", ".join(f"{count} {word}" for word, count in made.words.most_common())
     operators = Counter(task.source.operator for task in tasks if "+" not in task.source.operator)
     splits = Counter(f"{t.split} ({t.tier})" if t.tier else str(t.split) for t in tasks)
     lines = [
-        f"{opened.repository.name} {opened.repository.version[:12]}: "
-        f"{len(opened.repository.tree.files)} files, Python {opened.surroundings.version}",
+        f"{made.repository.name} {made.repository.version[:12]}: "
+        f"{len(made.repository.tree.files)} files, Python {made.surroundings.version}",
         f"tests, run three times: {ended}",
         f"bugs tried: {words}; {made.untried} more candidates",
         f"{len(tasks)} tasks in {len({t.source.cluster for t in tasks})} functions: "
@@ -124,9 +140,9 @@ def summary(made: Made, out: Path, seconds: float) -> list[str]:
         f"{len(tasks) * 3600 / max(seconds, 1):.0f} tasks an hour",
         f"{out} {made.taskset.hash[:12]}; environment in {out.with_name('environment.toml')}",
     ]
-    if opened.baseline.bad:
-        shown = [f"{name}: {word}" for name, word in list(opened.baseline.bad.items())[:5]]
+    if made.baseline.bad:
+        shown = [f"{name}: {word}" for name, word in list(made.baseline.bad.items())[:5]]
         lines.insert(2, "left out: " + "; ".join(shown))
-    if not opened.repository.licence:
+    if not made.repository.licence:
         lines.append("no licence was found in the repository: mind whom you give the tasks to")
     return lines

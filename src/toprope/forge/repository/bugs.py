@@ -10,10 +10,10 @@ from toprope.forge.repository.sites import Candidate, is_test
 from toprope.forge.repository.source import Repository
 from toprope.forge.repository.telling import tell
 from toprope.forge.repository.trial import Noticed
-from toprope.terms import Focus, Source, Split, Suite, Task
+from toprope.terms import Focus, Source, Split, Suite, Task, Tree
 
 # What decides how tests are run is none of an attempt's business.
-_UNTOUCHABLE = ("!*conftest.py", "!*test_*.py", "!*_test.py", "!*tests/*", "!*test/*",
+UNTOUCHABLE = ("!*conftest.py", "!*test_*.py", "!*_test.py", "!*tests/*", "!*test/*",
                 "!setup.py", "!*sitecustomize.py", "!*usercustomize.py")  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def make_task(repository: Repository, bugs: Sequence[Candidate], noticed: Notice
         statement=tell(noticed.test, noticed.text, len(noticed.fail_to_pass)),
         files={**broken, **cut},
         focus=Focus(site.path, site.first, site.last),
-        editable=(*editable(repository), *_UNTOUCHABLE),
+        editable=(*editable(tree), *UNTOUCHABLE),
         entry="",
         calls=(),
         fail_to_pass=noticed.fail_to_pass,
@@ -63,9 +63,9 @@ def broken_files(repository: Repository, bugs: Sequence[Candidate]) -> dict[str,
     return broken
 
 
-def editable(repository: Repository) -> tuple[str, ...]:
+def editable(tree: Tree) -> tuple[str, ...]:
     """The folders and top-level modules that hold code, as globs."""
-    paths = [p for p in repository.tree.files if p.endswith(".py") and not is_test(p)]
+    paths = [p for p in tree.files if p.endswith(".py") and not is_test(p)]
     folders = sorted({f"{path.split('/')[0]}/*.py" for path in paths if "/" in path})
     return (*folders, *sorted(path for path in paths if "/" not in path and path != "setup.py"))
 

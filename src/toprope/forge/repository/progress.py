@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toprope.tasks import from_row, to_row
+from toprope.forge.repository.baseline import Baseline
+from toprope.tasks import from_row, make_tree, to_row
 from toprope.terms import Task, Tree
+
+INFRA = "infra"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Progress:
     depends: Mapping[str, Any]
     tree: Tree
     known: dict[str, Answer] = field(default_factory=dict)
+    baseline: Baseline | None = None
+
+    def __post_init__(self) -> None:
+        self._trees = {self.tree.hash: self.tree}
 
     def open(self) -> Progress:
         """Read what is there, and begin the file anew if it belongs to something else."""
@@ -41,23 +48,43 @@ class Progress:
             whole = [json.dumps({"make": dict(self.depends)}) + "\n"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(whole))
-        for line in whole[1:]:
-            answer = self._read(json.loads(line))
-            self.known[answer.key] = answer
+        for row in map(json.loads, whole[1:]):
+            if "good" in row:
+                callers = {(path, line): tuple(names) for path, line, names in row["callers"]}
+                self.baseline = Baseline(row["good"], callers, row["bad"])
+            else:
+                answer = self._read(row)
+                self.known[answer.key] = answer
         return self
 
+    def keep_baseline(self, baseline: Baseline) -> Baseline:
+        """Keep what the tests did, so that a make that goes on starts from the same."""
+        callers = [[*place, list(names)] for place, names in baseline.callers.items()]
+        self._append({"good": dict(baseline.good), "callers": callers, "bad": dict(baseline.bad)})
+        return baseline
+
     def add(self, answer: Answer) -> None:
-        """Keep an answer."""
+        """Keep an answer; one that we failed to find is asked for again another time."""
         self.known[answer.key] = answer
-        row = {"key": answer.key, "word": answer.word}
+        if answer.word == INFRA:
+            return
+        row: dict[str, Any] = {"key": answer.key, "word": answer.word}
+        tree = answer.task.tree if answer.task else None
+        if tree and tree.hash not in self._trees:
+            self._trees[tree.hash] = tree
+            row["files"] = dict(tree.files)
         if answer.task:
-            row["task"] = to_row(answer.task)  # type: ignore[assignment]
+            row["task"] = to_row(answer.task)
+        self._append(row)
+
+    def _append(self, row: dict[str, Any]) -> None:
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def _read(self, row: dict[str, Any]) -> Answer:
+        if "files" in row:
+            tree = make_tree(row["files"])
+            self._trees[tree.hash] = tree
         task = row.get("task")
-        trees = {self.tree.hash: self.tree}
-        return Answer(
-            row["key"], row["word"], from_row(task, str(self.path), trees) if task else None
-        )
+        read = from_row(task, str(self.path), self._trees) if task else None
+        return Answer(row["key"], row["word"], read)
