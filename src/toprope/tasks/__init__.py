@@ -1,7 +1,12 @@
-"""Tasksets: named, ordered, hashed collections of tasks in three splits."""
+"""Tasksets: named, ordered, hashed collections of tasks in three splits, in several forms."""
 
+from toprope.tasks.foreign import Foreign, told
+from toprope.tasks.harbor_read import read_harbor
+from toprope.tasks.harbor_write import write_harbor
 from toprope.tasks.rows import from_row, to_row
+from toprope.tasks.sets import Form, Loaded, TargetInTheWay, load_any, save_as
 from toprope.tasks.soundness import TaskFormatError
+from toprope.tasks.swebench import from_swebench, to_swebench
 from toprope.tasks.taskset import (
     Taskset,
     TasksetNotFound,
@@ -9,16 +14,28 @@ from toprope.tasks.taskset import (
     make_taskset,
     save_taskset,
 )
-from toprope.tasks.trees import make_tree
+from toprope.tasks.trees import flattened, make_tree
 
 __all__ = [
+    "Foreign",
+    "Form",
+    "Loaded",
+    "TargetInTheWay",
     "TaskFormatError",
     "Taskset",
     "TasksetNotFound",
+    "flattened",
     "from_row",
+    "from_swebench",
+    "load_any",
     "load_taskset",
     "make_taskset",
     "make_tree",
+    "read_harbor",
+    "save_as",
     "save_taskset",
     "to_row",
+    "to_swebench",
+    "told",
+    "write_harbor",
 ]
