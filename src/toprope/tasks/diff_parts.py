@@ -6,38 +6,14 @@ Knows the text of a diff. It must not know the files that the diff is for (see `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from toprope.tasks.diff_changes import Change, Hunk, refuse
 from toprope.tasks.diff_names import plain, twice_named, unquoted
-from toprope.tasks.soundness import TaskFormatError
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _SILENT = ("old mode ", "new mode ", "index ", "similarity index ", "dissimilarity index ")
 _BINARY = ("Binary files ", "GIT binary patch")
-
-
-@dataclass(slots=True)
-class Hunk:
-    """The lines from `first` (from 0) that must be `old`, and what they become.
-
-    Lines carry their newline; `at` is the hunk's line in the diff, from 1.
-    """
-
-    first: int
-    at: int
-    old: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Change:
-    """What a diff does to one file; a name is None where there is no file."""
-
-    old: str | None
-    new: str | None
-    at: int
-    hunks: list[Hunk] = field(default_factory=list)
 
 
 def read_changes(diff: str, where: str) -> list[Change]:
@@ -47,11 +23,6 @@ def read_changes(diff: str, where: str) -> list[Change]:
     while reader.seek():
         changes.append(reader.change())
     return changes
-
-
-def refuse(where: str, at: int, why: str) -> NoReturn:
-    """Raise the `TaskFormatError` for the line `at` of the diff."""
-    raise TaskFormatError(f"{where}: diff line {at}: {why}")
 
 
 class _Reader:
@@ -75,10 +46,7 @@ class _Reader:
                 self.begun = True
                 return True
             if self.begun and self.line:
-                self.fault(
-                    f"{self.line[:40]!r} belongs to no hunk; the counts of the `@@` line "
-                    "above are wrong, or lines were lost"
-                )
+                self.fault(f"{self.line[:40]!r} belongs to no hunk; correct the counts after `@@`")
             self.at += 1
         if not self.begun and any(self.lines):
             self.at = 0
@@ -99,27 +67,29 @@ class _Reader:
         return found
 
     def _names_follow(self) -> bool:
-        after = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else ""
+        after = "".join(self.lines[self.at + 1 : self.at + 2])
         return self.line.startswith("--- ") and after.startswith("+++ ")
 
     def _header(self, found: Change) -> None:
         found.old = found.new = twice_named(self.line.removeprefix("diff --git "))
         self.at += 1
         while self.line and not self.line.startswith(("diff --git ", "--- ", "@@")):
-            line = self.line
-            if line.startswith("new file mode "):
-                found.old = None
-            elif line.startswith("deleted file mode "):
-                found.new = None
-            elif line.startswith("rename from "):
-                found.old = unquoted(line.removeprefix("rename from "))
-            elif line.startswith("rename to "):
-                found.new = unquoted(line.removeprefix("rename to "))
-            elif line.startswith(_BINARY):
-                self.fault("a change of a binary file has no text; leave it out of the diff")
-            elif not line.startswith(_SILENT):
-                self.fault(f"{line[:40]!r} is no line of a git header that is known here")
+            self._header_line(found, self.line)
             self.at += 1
+
+    def _header_line(self, found: Change, line: str) -> None:
+        if line.startswith("new file mode "):
+            found.old = None
+        elif line.startswith("deleted file mode "):
+            found.new = None
+        elif line.startswith("rename from "):
+            found.old = unquoted(line.removeprefix("rename from "))
+        elif line.startswith("rename to "):
+            found.new = unquoted(line.removeprefix("rename to "))
+        elif line.startswith(_BINARY):
+            self.fault("a change of a binary file has no text; leave it out of the diff")
+        elif not line.startswith(_SILENT):
+            self.fault(f"{line[:40]!r} is no line of a git header that is known here")
 
     def _hunk(self) -> Hunk:
         found = _HUNK.match(self.line)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from toprope.tasks.diff_changes import Change, Hunk, refuse
 from toprope.tasks.diff_names import marked, quoted
-from toprope.tasks.diff_parts import Change, Hunk, read_changes, refuse
+from toprope.tasks.diff_parts import read_changes
 
 _UNENDED = "\n\\ No newline at end of file\n"
 

@@ -43,7 +43,8 @@ export TOPROPE_VERDICT
 ids=(
 {ids}
 )
-timeout -k 5 {seconds} "$python" -m pytest -q --rootdir "$work" -o addopts= \\
+# -P: nothing is on the import path but what the task says.
+timeout -k 5 {seconds} "$python" -P -m pytest -q --rootdir "$work" -o addopts= \\
   -p no:cacheprovider -p required_ids "${{ids[@]}}"
 if [ "$(cat "$TOPROPE_VERDICT")" = passed ]; then echo 1 > "$logs/reward.txt"; fi
 rm -f "$TOPROPE_VERDICT"

@@ -134,7 +134,8 @@ def _tasks_in(path: Path) -> Iterator[Path]:
 
 
 def _save_folders(tasks: Sequence[Task], path: Path, runner: str) -> None:
-    partial = path.resolve().with_name(path.resolve().name + ".partial")
+    path = path.resolve()
+    partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for place, task in enumerate(tasks, start=1):
