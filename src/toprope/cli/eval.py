@@ -50,12 +50,13 @@ def command(
     from toprope.climb.evaluate import Evaluation, evaluate
     from toprope.climb.subjects import find_subjects
     from toprope.sandbox import open_sandbox
-    from toprope.tasks import load_taskset
+    from toprope.tasks import load_environments, load_taskset
 
     asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature)
     to_stderr = partial(typer.echo, err=True)
     found = find_subjects(subjects or [], endpoints or [], dialect=dialect, say=to_stderr)
-    sandbox = open_sandbox(workers=workers, unsafe_local=unsafe_local)
+    environments = load_environments(taskset)
+    sandbox = open_sandbox(workers=workers, unsafe_local=unsafe_local, environments=environments)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             result = evaluate(asked, found, sandbox, _Bars(bar))

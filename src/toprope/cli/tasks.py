@@ -1,10 +1,12 @@
-"""`toprope tasks`: what a taskset holds, and whether its tasks are sound."""
+"""`toprope tasks`: what a taskset holds, whether its tasks are sound, and its other forms."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,15 +14,24 @@ from rich.console import Console
 from rich.progress import Progress
 
 from toprope.cli.tasks_make import make_tasks
-from toprope.grading import prove_many
+from toprope.grading import prove_many, runner
 from toprope.sandbox import open_sandbox
-from toprope.tasks import TaskFormatError, load_taskset
+from toprope.tasks import (
+    Foreign,
+    Form,
+    TaskFormatError,
+    load_any,
+    load_environments,
+    save_as,
+    told,
+)
 from toprope.terms import InfraError, Split, Task, Tier
 
 app = typer.Typer(no_args_is_help=True)
 app.command("make")(make_tasks)
 
-Name = Annotated[str, typer.Argument(help="A taskset's file, or 'default'.")]
+_FORMS = "a packed or SWE-bench .jsonl(.xz) file, a Harbor folder or a folder of such, or 'default'"
+Name = Annotated[str, typer.Argument(help=f"A taskset: {_FORMS}.")]
 OfSplit = Annotated[Split | None, typer.Option("--split", help="Only this split.")]
 OfTier = Annotated[Tier | None, typer.Option("--tier", help="Only this tier of held-out.")]
 
@@ -33,15 +44,22 @@ def list_tasks(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the tasks: id, split, tier, and where each comes from; counts at the end."""
-    loaded = load_taskset(taskset)
+    loaded = load_any(taskset)
+    name, digest = loaded.taskset.name, loaded.taskset.hash
     tasks = _chosen(loaded.tasks, split, tier)
     rows = [_row(task) for task in tasks]
     if as_json:
-        typer.echo(json.dumps({"name": loaded.name, "hash": loaded.hash, "tasks": rows}, indent=1))
+        whole = {"name": name, "hash": digest, "tasks": rows}
+        if loaded.foreign:
+            whole["foreign"] = [{"id": task.id, "needs": task.needs} for task in loaded.foreign]
+        typer.echo(json.dumps(whole, indent=1))
         return
     for row in rows:
         typer.echo("\t".join(str(value or "-") for value in row.values()))
-    typer.echo(f"\n{loaded.name} {loaded.hash[:12]}: {_counts(tasks)}", err=True)
+    _tell_foreign(loaded.foreign)
+    typer.echo(f"\n{name} {digest[:12]}: {_counts(tasks)}", err=True)
+    if loaded.foreign:
+        typer.echo(told(len(loaded.tasks), loaded.foreign), err=True)
 
 
 @app.command("check")
@@ -54,9 +72,11 @@ def check_tasks(
     workers: Annotated[int, typer.Option(min=1, help="Tasks proven at once.")] = 2,
 ) -> None:
     """Prove tasks in the sandbox: the reference fix passes, unchanged it fails, every time."""
-    loaded = load_taskset(taskset)
+    loaded = load_any(taskset)
+    _tell_foreign(loaded.foreign)
     tasks = _spread(_chosen(loaded.tasks, split, tier), limit)
-    sandbox = open_sandbox(workers=workers)
+    environments = load_environments(taskset)
+    sandbox = open_sandbox(workers=workers, environments=environments)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             line = bar.add_task("proving", total=len(tasks))
@@ -77,6 +97,31 @@ def check_tasks(
             f"{len(broken)} tasks are broken and {len(lost)} could not be judged; "
             "mend the broken ones or leave them out of the taskset, and check the others again"
         )
+
+
+@app.command("convert")
+def convert_tasks(
+    source: Annotated[str, typer.Argument(help=f"A taskset: {_FORMS}.")],
+    target: Annotated[Path, typer.Argument(help="A file, or for harbor a folder.")],
+    to: Annotated[Form, typer.Option("--to", help="The form to write.")],
+    smith: Annotated[
+        bool, typer.Option(help="The rows are SWE-smith's: patch is the bug.")
+    ] = False,
+    force: Annotated[bool, typer.Option(help="Replace what is at the target.")] = False,
+) -> None:
+    """Write a taskset in another form; tasks that need a container are counted, not written."""
+    loaded = load_any(source, smith=smith)
+    summary = told(len(loaded.tasks), loaded.foreign)
+    if not loaded.tasks:
+        raise TaskFormatError(f"{source}: nothing to write; {summary}")
+    save_as(loaded.tasks, target, to, runner=inspect.getsource(runner), force=force)
+    typer.echo(summary)
+    typer.echo(f"wrote {len(loaded.tasks)} tasks to {target}")
+
+
+def _tell_foreign(foreign: Sequence[Foreign]) -> None:
+    for task in foreign:
+        typer.echo(f"{task.id}\tneeds a container: {task.needs}")
 
 
 def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> list[Task]:

@@ -14,7 +14,7 @@ from toprope.cli import sample
 from toprope.grading import Grader
 from toprope.harness.lines import express
 from toprope.sandbox import open_sandbox
-from toprope.tasks import Taskset, load_taskset
+from toprope.tasks import Taskset, load_environments, load_taskset
 from toprope.teacher.answers import AnswerBank
 from toprope.teacher.openai import Endpoint
 from toprope.teacher.prompt import SYSTEM
@@ -106,7 +106,7 @@ def record_attempts(
         bank.put_raw(path)
     recorder = Recorder(out, header)
     bank.put_rows(recorder.rows)
-    sandbox = open_sandbox()
+    sandbox = open_sandbox(environments=load_environments(taskset))
     try:
         work = Work(
             teacher=header.teacher,
@@ -140,7 +140,7 @@ def verify_recording(
 ) -> None:
     """Judge recorded answers again; with an endpoint also ask for them again."""
     loaded = read_recording(recording_path(recording))
-    sandbox = open_sandbox()
+    sandbox = open_sandbox(environments=load_environments(taskset))
     try:
         checked = verify(
             loaded,

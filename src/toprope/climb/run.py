@@ -19,7 +19,7 @@ from toprope.harness import lines
 from toprope.ledger.summary import recompute
 from toprope.policy.load import resolve
 from toprope.sandbox import Sandbox, open_sandbox
-from toprope.tasks import load_taskset
+from toprope.tasks import load_environments, load_taskset
 from toprope.teacher import Teacher, open_teacher
 
 
@@ -40,10 +40,12 @@ def climb(
     student = resolve(config.student.model)
     with ExitStack() as held:
         if sandbox is None:
-            workers = config.limits.sandbox_workers
-            sandbox = held.enter_context(
-                closing(open_sandbox(workers=workers, unsafe_local=unsafe_local))
+            opened = open_sandbox(
+                workers=config.limits.sandbox_workers,
+                unsafe_local=unsafe_local,
+                environments=load_environments(config.taskset),
             )
+            sandbox = held.enter_context(closing(opened))
         teacher = _teacher(config, sandbox)
         folder = RunDir(run)
         folder.claim(config)

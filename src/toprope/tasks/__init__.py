@@ -1,8 +1,13 @@
-"""Tasksets: named, ordered, hashed collections of tasks in three splits."""
+"""Tasksets: named, ordered, hashed collections of tasks in three splits, in several forms."""
 
 from toprope.tasks.environments import EnvironmentFault, load_environments, save_environments
+from toprope.tasks.foreign import Foreign, told
+from toprope.tasks.harbor_read import read_harbor
+from toprope.tasks.harbor_write import write_harbor
 from toprope.tasks.rows import from_row, to_row
+from toprope.tasks.sets import Form, Loaded, TargetInTheWay, load_any, save_as
 from toprope.tasks.soundness import TaskFormatError
+from toprope.tasks.swebench import from_swebench, to_swebench
 from toprope.tasks.taskset import (
     Taskset,
     TasksetNotFound,
@@ -10,19 +15,31 @@ from toprope.tasks.taskset import (
     make_taskset,
     save_taskset,
 )
-from toprope.tasks.trees import make_tree
+from toprope.tasks.trees import flattened, make_tree
 
 __all__ = [
     "EnvironmentFault",
+    "Foreign",
+    "Form",
+    "Loaded",
+    "TargetInTheWay",
     "TaskFormatError",
     "Taskset",
     "TasksetNotFound",
+    "flattened",
     "from_row",
+    "from_swebench",
+    "load_any",
     "load_environments",
     "load_taskset",
     "make_taskset",
     "make_tree",
+    "read_harbor",
+    "save_as",
     "save_environments",
     "save_taskset",
     "to_row",
+    "to_swebench",
+    "told",
+    "write_harbor",
 ]

@@ -21,11 +21,12 @@ class EnvironmentFault(TopropeError):
     """`environment.toml` cannot be used; the message names the entry and what is wrong."""
 
 
-def load_environments(path: Path) -> dict[str, Environment]:
+def load_environments(place: Path | str) -> dict[str, Environment]:
     """Return the environments of a file, or of the folder that a taskset lies in.
 
     A missing file means none.
     """
+    path = Path(place)
     file = path if path.name.endswith(".toml") else (path if path.is_dir() else path.parent) / FILE
     if not file.is_file():
         return {}

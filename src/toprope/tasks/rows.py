@@ -79,8 +79,8 @@ def _read(row: Mapping[str, Any], trees: Trees) -> Task:
         editable=editable,
         entry=str(row.get("entry", "")),
         calls=tuple(Call(**call) for call in row.get("calls", ())),
-        fail_to_pass=_ids(row, "FAIL_TO_PASS"),
-        pass_to_pass=_ids(row, "PASS_TO_PASS"),
+        fail_to_pass=required_ids(row, "FAIL_TO_PASS"),
+        pass_to_pass=required_ids(row, "PASS_TO_PASS"),
         solution=_texts(row, "solution", tree),
         source=Source(**source),
         features=dict(own.get("features", {})),
@@ -151,8 +151,11 @@ def _field(value: Any, name: str, kind: type) -> Any:
     return value
 
 
-def _ids(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """SWE-bench rows carry these lists as JSON strings or as lists; both are read."""
+def required_ids(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return FAIL_TO_PASS or PASS_TO_PASS; SWE-bench has them as lists or as JSON strings.
+
+    Raises ValueError for anything else.
+    """
     value = row.get(name, [])
     try:
         listed = json.loads(value) if isinstance(value, str) else value

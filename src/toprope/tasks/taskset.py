@@ -1,19 +1,18 @@
 """Tasksets: named, ordered, hashed collections of tasks, kept as JSON lines.
 
-Reads and writes `.jsonl` and `.jsonl.xz`. It must not know how tasks are made or graded.
+Knows which lines a taskset has, and its hash. It must not know how tasks are made or graded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from toprope.tasks.rowfile import json_line, read_rows, write_lines
 from toprope.tasks.rows import Row, from_row, to_row
 from toprope.tasks.soundness import TaskFormatError
 from toprope.tasks.trees import make_tree
@@ -62,15 +61,8 @@ def canonical_lines(tasks: Iterable[Task]) -> Iterator[bytes]:
     for task in tasks:
         if task.tree and task.tree.hash not in told:
             told.add(task.tree.hash)
-            yield _line({"tree": task.tree.hash, "files": dict(task.tree.files)})
-        yield _line(to_row(task))
-
-
-def _line(row: Row) -> bytes:
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        text = json.dumps(row, sort_keys=True, separators=(",", ":"))  # bytes that are no text
-    return text.encode() + b"\n"
+            yield json_line({"tree": task.tree.hash, "files": dict(task.tree.files)})
+        yield json_line(to_row(task))
 
 
 def make_taskset(tasks: Iterable[Task], name: str) -> Taskset:
@@ -89,14 +81,15 @@ def make_taskset(tasks: Iterable[Task], name: str) -> Taskset:
 
 def load_taskset(path_or_name: str | Path) -> Taskset:
     """Read a taskset from a `.jsonl` or `.jsonl.xz` file, or the shipped one by name."""
-    path = _locate(path_or_name)
+    path = locate(path_or_name)
+    return from_rows(read_rows(path), path)
+
+
+def from_rows(rows: Iterable[tuple[str, Row]], path: Path) -> Taskset:
+    """Return the taskset of packed rows, each with where it stands; `path` names it."""
     tasks = []
     trees: dict[str, Tree] = {}
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        row = _parse_line(line, where)
+    for where, row in rows:
         if "instance_id" not in row and "tree" in row:
             tree = _read_tree(row, where)
             trees[tree.hash] = tree
@@ -110,17 +103,12 @@ def load_taskset(path_or_name: str | Path) -> Taskset:
 def save_taskset(tasks: Iterable[Task], path: Path, name: str) -> Taskset:
     """Write `tasks` to `path` (compressed if it ends in `.xz`) and return the taskset."""
     taskset = make_taskset(tasks, name)
-    data = b"".join(canonical_lines(taskset.tasks))
-    if path.suffix == ".xz":
-        data = lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_lines(canonical_lines(taskset.tasks), path)
     return taskset
 
 
-def _locate(path_or_name: str | Path) -> Path:
+def locate(path_or_name: str | Path) -> Path:
+    """Return the path of a taskset's file; raises `TasksetNotFound`."""
     path = Path(path_or_name)
     if str(path_or_name) == DEFAULT and not path.exists():
         path = DATA / f"{DEFAULT}.jsonl.xz"
@@ -130,14 +118,6 @@ def _locate(path_or_name: str | Path) -> Path:
             f"or {DEFAULT!r} for the one that is shipped"
         )
     return path
-
-
-def _read_text(path: Path) -> str:
-    raw = path.read_bytes()
-    try:
-        return (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode()
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as fault:
-        raise TaskFormatError(f"{path}: cannot be read ({fault}); is the file whole?") from None
 
 
 def _read_tree(row: Row, where: str) -> Tree:
@@ -151,13 +131,3 @@ def _read_tree(row: Row, where: str) -> Tree:
             f"{str(row['tree'])[:12]}; the file was changed by hand or cut"
         )
     return tree
-
-
-def _parse_line(line: str, where: str) -> Row:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as fault:
-        raise TaskFormatError(f"{where}: not valid JSON ({fault.msg}); one row a line") from None
-    if not isinstance(row, dict):
-        raise TaskFormatError(f"{where}: a row must be a JSON object, got {type(row).__name__}")
-    return row

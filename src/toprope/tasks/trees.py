@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from toprope.terms import Tree
+from toprope.terms import Task, Tree
 
 
 def make_tree(files: Mapping[str, str]) -> Tree:
@@ -33,3 +34,8 @@ def unpacked(files: Mapping[str, str | None] | Sequence[str], tree: Tree | None)
     if missing:
         raise ValueError(f"{missing} have no text here, and the tree has no such files")
     return {str(p): shared[p] if text is None else str(text) for p, text in given.items()}
+
+
+def flattened(task: Task) -> Task:
+    """Return `task` with its whole starting state in `files`: what forms without trees keep."""
+    return replace(task, files=task.start(), tree=None, removed=())
