@@ -33,7 +33,7 @@ VERBS = {
     "report": "Write a run's report page.",
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",
-    "tasks": "Check and list tasksets.",
+    "tasks": "Make, convert, check, show and grade tasks.",
     "teacher": "Sample, serve, record and verify a teacher.",
 }
 

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
 from toprope.grading import prove_many, runner
 from toprope.sandbox import open_sandbox
@@ -29,6 +30,8 @@ from toprope.terms import InfraError, Split, Task, Tier
 
 app = typer.Typer(no_args_is_help=True)
 app.command("make")(make_tasks)
+app.command("show")(show_task)
+app.command("grade")(grade_attempt)
 
 _FORMS = "a packed or SWE-bench .jsonl(.xz) file, a Harbor folder or a folder of such, or 'default'"
 Name = Annotated[str, typer.Argument(help=f"A taskset: {_FORMS}.")]
