@@ -43,14 +43,30 @@ def test_a_tree_is_shown_copy_on_write(sandbox):
     look = "import os; print(sorted(os.listdir('.')), open('pkg/__init__.py').read())"
     files = {"new.py": "", "pkg/mod.py": "Z = 3\n"}
     first = said(sandbox, change + look, tree=TREE, files=files)
-    assert first == "['new.py', 'pkg'] X = 1\nY = 2\n"
-    assert said(sandbox, look, tree=TREE) == "['old.py', 'pkg'] X = 1\n\n"
+    assert first == "['__pycache__', 'new.py', 'pkg'] X = 1\nY = 2\n"
+    assert said(sandbox, look, tree=TREE) == "['__pycache__', 'old.py', 'pkg'] X = 1\n\n"
 
 
 def test_bytes_that_are_no_text_arrive_as_they_were(sandbox):
     assert said(sandbox, "print(open('pkg/data/raw.bin', 'rb').read())", tree=TREE) == (
         "b'\\xff\\n'\n"
     )
+
+
+def test_compiled_code_is_there_for_unchanged_modules_only(sandbox):
+    program = (
+        "import sys, glob, pkg, old; print(pkg.X, old.__file__, sorted(glob.glob('**/*.pyc', "
+        "recursive=True)))"
+    )
+    tree = make_tree({"pkg/__init__.py": "X = 1\n", "old.py": "A = 1\n", "gone.py": ""})
+    tag = sys.implementation.cache_tag
+    told = said(sandbox, program, tree=tree, files={"pkg/__init__.py": "X = 2\n"})
+    assert (
+        told == f"2 /box/work/old.py ['__pycache__/gone.{tag}.pyc', '__pycache__/old.{tag}.pyc']\n"
+    )
+    told = said(sandbox, program, tree=tree, removed=("gone.py",))
+    assert told.startswith("1 ")
+    assert "gone" not in told
 
 
 def test_removed_files_are_absent_and_folders_can_be_made_anew(sandbox):

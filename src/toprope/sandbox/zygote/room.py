@@ -75,6 +75,7 @@ def _furnish(spec: dict[str, Any]) -> None:
     users.become_job()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     os.chdir(f"{BOX}/work")
+    trees.uncover([*spec["removed"], *spec["files"]])
     for path in spec["removed"]:
         os.unlink(path)
     write_files(spec["files"])
