@@ -7,6 +7,7 @@ import sysconfig
 
 import pytest
 
+import toprope
 from toprope.sandbox import Job, Limits, SandboxUnavailable, UnknownEnvironment, open_sandbox
 from toprope.sandbox.namespaces import NamespaceSandbox
 from toprope.tasks import make_tree
@@ -99,6 +100,15 @@ def test_an_interpreter_brings_its_packages_and_the_default_has_none(sandbox):
     program = "import importlib.util as u; print(u.find_spec('pytest') is not None)"
     assert said(sandbox, program, environment="ours") == "True\n"
     assert said(sandbox, program) == "False\n"
+
+
+def test_toprope_itself_cannot_be_read_where_its_packages_can(sandbox):
+    package = os.path.dirname(toprope.__file__)
+    program = (
+        "import importlib.util as u, os; print(u.find_spec('pytest') is not None, "
+        f"os.path.exists({package!r}) and os.listdir({package!r}))"
+    )
+    assert said(sandbox, program, environment="pytest") in ("True False\n", "True []\n")
 
 
 def test_hidden_packages_cannot_be_read(sandbox):

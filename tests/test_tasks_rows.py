@@ -1,9 +1,12 @@
 import json
 import lzma
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from toprope.grading import prove
+from toprope.sandbox import open_sandbox
 from toprope.tasks import (
     TaskFormatError,
     TasksetNotFound,
@@ -195,3 +198,11 @@ def test_a_suite_that_cannot_run_is_refused(tests, ids, words):
     row |= {"editable": ["calc.py"], "tests": tests, "FAIL_TO_PASS": ids, "PASS_TO_PASS": []}
     with pytest.raises(TaskFormatError, match=words):
         from_row(row)
+
+
+def test_the_row_written_by_hand_in_the_documentation_is_a_task():
+    page = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
+    row = json.loads(page.partition("```json\n")[2].partition("\n```")[0])
+    task = from_row(row)
+    with open_sandbox() as sandbox:
+        assert prove(task, sandbox, times=1).ok

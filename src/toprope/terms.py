@@ -98,7 +98,7 @@ class Suite:
 
     `files` holds the test files, whole; `paths` what pytest is asked to run. `imports` are
     folders put on the import path, "" for the top; `args` go to pytest. `environment` names
-    the interpreter and packages to run in (see `Environment`); "" is toprope's own.
+    the interpreter and packages to run in (see `Environment`); "" is what toprope itself runs in.
     `timeout_s` is processor time for all of them.
     """
 

@@ -5,6 +5,7 @@ under limits and says how that ended.
 """
 
 from toprope.sandbox.doors import open_sandbox, probe
+from toprope.sandbox.pool import WITH_PYTEST
 from toprope.sandbox.protocol import (
     Job,
     Limits,
@@ -18,6 +19,7 @@ from toprope.sandbox.protocol import (
 )
 
 __all__ = [
+    "WITH_PYTEST",
     "Job",
     "Limits",
     "Result",

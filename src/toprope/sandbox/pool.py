@@ -5,13 +5,17 @@ Lost workers leave an empty slot. It must not know what jobs are.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
+import toprope
 from toprope.sandbox.protocol import SandboxError, SandboxUnavailable, UnknownEnvironment
 from toprope.sandbox.worker import Worker
 from toprope.terms import Environment
 
+WITH_PYTEST = "pytest"
 Slot = tuple[int, Worker | None]
 
 
@@ -19,7 +23,7 @@ class Pool:
     """Hands out slots; prefers the one whose worker has the environment that is asked for."""
 
     def __init__(self, size: int, environments: Mapping[str, Environment]) -> None:
-        self._environments = {"": Environment(), **environments}
+        self._environments = {**built_in(), **environments}
         self._idle: list[Slot] = [(number, None) for number in range(size)]
         self._changed = threading.Condition()
         self._closed = False
@@ -83,6 +87,16 @@ class Pool:
             if worker and worker.environment == environment:
                 return at
         return next((at for at, (_, worker) in enumerate(self._idle) if worker is None), 0)
+
+
+def built_in() -> dict[str, Environment]:
+    """The environments that are always there: nothing but Python, and toprope's own packages.
+
+    toprope itself is covered in the second: its tasksets hold solutions.
+    """
+    package = str(Path(toprope.__file__).parent)
+    own = Environment(python=sys.executable, hidden=(package,), warm=("pytest",))
+    return {"": Environment(), WITH_PYTEST: own}
 
 
 def known(environments: Mapping[str, Environment], name: str) -> Environment:

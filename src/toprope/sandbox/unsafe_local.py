@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from toprope.sandbox.pool import known
+from toprope.sandbox.pool import built_in, known
 from toprope.sandbox.protocol import Job, Limits, Result, SandboxError, Walls, oversized
 from toprope.sandbox.worker import ZYGOTE_PARENT, interpreter, variables
 from toprope.sandbox.zygote import watch
@@ -38,7 +38,7 @@ class UnsafeLocalSandbox:
     def __init__(
         self, workers: int = 1, environments: Mapping[str, Environment] | None = None
     ) -> None:
-        self._environments = {"": Environment(), **(environments or {})}
+        self._environments = {**built_in(), **(environments or {})}
         self._size = workers
         self._free = threading.BoundedSemaphore(workers)
         self._closed = False
