@@ -9,6 +9,7 @@ import pytest
 from grading_tasks import BAD, GOOD, median_task
 from sandbox_flaky import FlakySandbox
 from toprope.grading import Grader
+from toprope.grading.grader import GradingFails
 from toprope.grading.verdict import attempt_key
 from toprope.sandbox import Sandbox, WorkerDied, open_sandbox
 from toprope.terms import Outcome, Task
@@ -76,3 +77,30 @@ def test_an_attempt_that_ends_the_worker_twice_has_failed(task: Task, sandbox: S
     (verdict,) = Grader(flaky).grade_many(items(task, 1))
     assert (verdict.outcome, verdict.reward) == (Outcome.FAILED, 0.0)
     assert verdict.why == "ended the sandbox's worker twice"
+
+
+def test_an_attempt_is_remembered_unless_a_fresh_look_is_asked_for(
+    task: Task, sandbox: Sandbox
+) -> None:
+    counting = FlakySandbox(sandbox)
+    grader = Grader(counting)
+    first = grader.grade_many([("a", task, {"stats.py": GOOD})])
+    assert grader.grade_many([("b", task, {"stats.py": GOOD})]) == first
+    assert sum(counting.attempts.values()) == 1
+    assert grader.grade_many([("c", task, {"stats.py": GOOD})], fresh=True) == first
+    assert sum(counting.attempts.values()) == 2
+
+
+def test_what_we_failed_to_judge_is_not_remembered(task: Task, sandbox: Sandbox) -> None:
+    key = attempt_key(task, {"stats.py": GOOD})
+    grader = Grader(FlakySandbox(sandbox, permanent=(key,), heals_after=1), retries=0)
+    outcomes = [grader.grade_many([("a", task, {"stats.py": GOOD})])[0].outcome for _ in "12"]
+    assert outcomes == [Outcome.INFRA, Outcome.PASSED]
+
+
+def test_too_many_failures_of_ours_stop_whoever_asks(task: Task, sandbox: Sandbox) -> None:
+    work = items(task, 100)
+    doomed = tuple(attempt_key(task, changes) for _, _, changes in work[:31])
+    with pytest.raises(GradingFails, match="31 of the last 100 attempts could not be judged"):
+        Grader(FlakySandbox(sandbox, permanent=doomed), retries=0).grade_many(work)
+    Grader(FlakySandbox(sandbox, permanent=doomed[:30]), retries=0).grade_many(work)

@@ -147,7 +147,8 @@ class Player:
         """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
         with self.meters.phase("grade"):
             items = [(e.id, task, self.dialect.parse(e.text, task)) for task, e in pairs]
-            outcomes = [verdict.outcome for verdict in self.grader.grade_many(items)]
+            again = self.grader.grade_many(items, fresh=True)
+        outcomes = [verdict.outcome for verdict in again]
         return [None if o is Outcome.INFRA else o is Outcome.PASSED for o in outcomes]
 
 

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from toprope.grading.verdict import attempt_key, grade
+from toprope.grading.verdict import attempt_key, grade, real_changes
 from toprope.sandbox.protocol import Sandbox, WorkerDied
-from toprope.terms import InfraError, Outcome, Task, Verdict
+from toprope.terms import InfraError, Outcome, Task, TopropeError, Verdict
 
 Item = tuple[str, Task, Mapping[str, str]]
 
+_REMEMBERED = 20_000  # verdicts
+_WATCHED = 100  # attempts over which failures of ours are counted
+_ABNORMAL = 0.3
+_FIRST_PAUSE_S = 0.05
+
+
+class GradingFails(TopropeError):
+    """So many attempts could not be judged that going on would only lose them."""
+
 
 class Grader:
-    """Grades over all workers of a sandbox; results come in the order of the items."""
+    """Grades over all workers of a sandbox; results come in the order of the items.
+
+    An attempt is (task, final files): the same one is never run twice. When 3 of 10 attempts
+    cannot be judged for reasons of ours, `GradingFails` stops whoever asks.
+    """
 
     def __init__(self, sandbox: Sandbox, retries: int = 2) -> None:
         self.sandbox = sandbox
         self.retries = retries
+        self._known: OrderedDict[str, Verdict] = OrderedDict()
+        self._lost: deque[bool] = deque(maxlen=_WATCHED)
 
-    def grade_many(self, items: Sequence[Item]) -> list[Verdict]:
-        """A verdict for each (episode id, task, changes); the same attempt is run once.
+    def grade_many(self, items: Sequence[Item], fresh: bool = False) -> list[Verdict]:
+        """A verdict for each (episode id, task, changes); `fresh` runs what is known already, too.
 
-        Never raises for a failure of ours: that is retried, then `Outcome.INFRA`.
+        A failure of ours is retried, then `Outcome.INFRA`. Raises `GradingFails`.
         """
-        keys = [attempt_key(task, changes) for _, task, changes in items]
+        keys = [attempt_key(task, real_changes(task, changes)) for _, task, changes in items]
         distinct = dict(zip(keys, items, strict=True))
+        verdicts = {} if fresh else {k: self._known[k] for k in distinct if k in self._known}
+        missing = {key: item for key, item in distinct.items() if key not in verdicts}
         with ThreadPoolExecutor(self.sandbox.workers, "grader") as pool:
-            judged = pool.map(lambda item: self._judge(item[1], item[2]), distinct.values())
-            verdicts = dict(zip(distinct, judged, strict=True))
+            judged = pool.map(lambda item: self._judge(item[1], item[2]), missing.values())
+            verdicts.update(zip(missing, judged, strict=True))
+        self._remember({key: verdicts[key] for key in missing})
         return [verdicts[key] for key in keys]
 
     def _judge(self, task: Task, changes: Mapping[str, str]) -> Verdict:
         deaths = 0
         last = ""
-        for _ in range(self.retries + 1):
+        for attempt in range(self.retries + 1):
+            time.sleep(_FIRST_PAUSE_S * (2**attempt - 1))
             try:
                 return grade(task, changes, self.sandbox)
             except WorkerDied as error:
@@ -46,3 +67,19 @@ class Grader:
             except InfraError as error:
                 last = str(error)
         return Verdict(Outcome.INFRA, 0.0, f"not graded after {self.retries + 1} tries: {last}")
+
+    def _remember(self, verdicts: Mapping[str, Verdict]) -> None:
+        for key, verdict in verdicts.items():
+            lost = verdict.outcome is Outcome.INFRA
+            self._lost.append(lost)
+            if not lost:
+                self._known[key] = verdict
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        if len(self._lost) == _WATCHED and sum(self._lost) > _ABNORMAL * _WATCHED:
+            why = next((v.why for v in verdicts.values() if v.outcome is Outcome.INFRA), "earlier")
+            raise GradingFails(
+                f"{sum(self._lost)} of the last {_WATCHED} attempts could not be judged ({why}). "
+                "`toprope sandbox probe` looks at the walls; when it is mended, run the same "
+                "command to go on"
+            )
