@@ -24,8 +24,9 @@ from toprope.grading.runner import Clock, Overtime, Run
 
 _MOST_LINES = 200_000  # of Python, in any file but this one
 _GLANCE_S = 0.001  # no machine runs that many lines in it, at 5 ns a line
-_LAST_RESORT_S = 0.3  # for what runs no lines: one long call of a built-in
+_LAST_RESORT_S = 0.25  # for what runs no lines: one long call of a built-in
 _CUT_S = 0.01
+_TOO_MUCH = ("raises MemoryError", "raises RecursionError")
 _AGAIN_S = 0.05
 
 
@@ -116,11 +117,14 @@ class _Variant:
         self.function = space[self.request["name"]]
 
     def answer(self, call: Any) -> str:
-        """Return the outcome of one call; out of memory is as much too much as out of time."""
+        """Return the outcome of one call; out of memory or depth is too much like out of time.
+
+        How deep a call got before it was stopped depends on whether it was counted.
+        """
         outcome = "timeout" if self.counted else self._under(self.glance, call)
         if outcome == "timeout":
             outcome = self._under(self.counter, call)
-        return "timeout" if outcome.startswith("raises MemoryError") else outcome
+        return "timeout" if outcome.startswith(_TOO_MUCH) else outcome
 
     def _under(self, clock: Clock, call: Any) -> str:
         self._load()

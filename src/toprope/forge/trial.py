@@ -16,8 +16,9 @@ from toprope.grading import runner
 from toprope.sandbox.protocol import Job, Limits, Sandbox
 
 TIMEOUT = "timeout"
-# Wall time is only a last resort: what a busy machine decides would not repeat.
-_LIMITS = Limits(wall_s=240.0, cpu_s=20.0, memory_mb=512, output_bytes=1 << 23)
+# Wall time is only a last resort: what a busy machine decides would not repeat. Little memory,
+# because filling it takes a time that no count of lines knows.
+_LIMITS = Limits(wall_s=240.0, cpu_s=20.0, memory_mb=96, output_bytes=1 << 23)
 
 
 def _program() -> str:
