@@ -46,7 +46,7 @@ def cold(task: Task, sandbox: Sandbox) -> None:
     job = Job("cold", files, program, limits=limits(suite), tree=task.tree, removed=removed,
               environment=suite.environment)  # fmt: skip
     result = sandbox.run(job)
-    assert result.status == "exited" and result.returncode == 1, (shlex.join(words), result)
+    assert (result.status, result.returncode) == ("exited", 1), (shlex.join(words), result)
 
 
 def rate(side, tasks: list[Task], sandbox: Sandbox) -> float:

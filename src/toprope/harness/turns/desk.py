@@ -136,8 +136,8 @@ class Desk:
 
     def _write(self, path: str, text: str) -> None:
         if not is_editable(path, self.task):
-            raise Misplaced(f"{path} may not be changed; these may: "
-                            f"{', '.join(g for g in self.task.editable if g[0] != '!')}")  # fmt: skip
+            allowed = ", ".join(glob for glob in self.task.editable if glob[0] != "!")
+            raise Misplaced(f"{path} may not be changed; these may: {allowed}")
         self.session.write(path, text)
         self.files[path] = text
 
