@@ -11,6 +11,7 @@ import ctypes
 import math
 import os
 import resource
+import signal
 from types import CodeType
 from typing import Any, NoReturn
 
@@ -42,6 +43,7 @@ def live(
         _report(_STATUS_FD, f"E{error}")
     if job == 0:
         os.close(_STATUS_FD)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         payload.run(code, RESULT_FD)
     os.closerange(0, _STATUS_FD)
     _report(_STATUS_FD, f"W{_wait_for(job)}")
@@ -125,6 +127,8 @@ def _highest_descriptor() -> int:
 
 
 def _lock(limits: dict[str, Any], filter_program: ctypes.Structure) -> None:
+    # The kernel keeps from a first process only the signals that it has no handler for.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The first process counts as one of the job's user, and so does an ordinary user's worker.
     own = 1 if limits["mapped_root"] else 2
     set_rlimits(limits, limits["processes"] + own)
