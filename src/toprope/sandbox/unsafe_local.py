@@ -22,7 +22,7 @@ from toprope.sandbox.pool import known
 from toprope.sandbox.protocol import Job, Limits, Result, SandboxError, Walls, oversized
 from toprope.sandbox.worker import ZYGOTE_PARENT, interpreter, variables
 from toprope.sandbox.zygote import watch
-from toprope.sandbox.zygote.serve import ending
+from toprope.sandbox.zygote.endings import ending
 from toprope.terms import Environment
 
 _BOOT = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 
-from . import kernel, room, users
+from . import files, kernel, users
 from .root import TREES
 
 
-def unpack(name: str, files: dict[str, str]) -> None:
+def unpack(name: str, texts: dict[str, str]) -> None:
     """Write a tree's files below `TREES`, owned by the jobs' user."""
     folder = f"{TREES}/{name}"
     partial = f"{folder}.partial"
@@ -17,7 +17,7 @@ def unpack(name: str, files: dict[str, str]) -> None:
     os.mkdir(partial, 0o755)
     before = os.getcwd()
     os.chdir(partial)
-    room.write_files(files)
+    files.write_files(texts)
     os.chdir(before)
     if os.geteuid() == 0:
         for path, folders, names in os.walk(partial):
