@@ -1,17 +1,22 @@
 """Where untrusted code runs: one file per wall, one small protocol.
 
 A sandbox knows nothing of tasks, grades or models: it runs a program with some files
-under limits and says how that ended.
+under limits and says how that ended, or keeps its room open as a session.
 """
 
 from toprope.sandbox.doors import open_sandbox, probe
 from toprope.sandbox.protocol import (
     Job,
     Limits,
+    NotAFile,
     Result,
     Sandbox,
     SandboxError,
     SandboxUnavailable,
+    Session,
+    SessionEnded,
+    Start,
+    TooMuchChanged,
     UnknownEnvironment,
     Walls,
     WorkerDied,
@@ -20,10 +25,15 @@ from toprope.sandbox.protocol import (
 __all__ = [
     "Job",
     "Limits",
+    "NotAFile",
     "Result",
     "Sandbox",
     "SandboxError",
     "SandboxUnavailable",
+    "Session",
+    "SessionEnded",
+    "Start",
+    "TooMuchChanged",
     "UnknownEnvironment",
     "Walls",
     "WorkerDied",

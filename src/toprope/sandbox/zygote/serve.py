@@ -1,4 +1,7 @@
-"""The worker's loop: a job comes in, a room is cloned for it, its result goes out."""
+"""The worker's loop: a job comes in, a room is cloned for it, its result goes out.
+
+Or a session comes in, and the loop is its keeper's until it is closed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import socket
 import time
 from typing import Any
 
-from . import endings, kernel, room, rooms, seccomp, trees, usage, watch, wire
+from . import endings, kernel, room, rooms, seccomp, session, trees, usage, watch, wire
+from .keeper import Keeper
 from .programs import Programs
 
 
@@ -31,6 +35,9 @@ class Server:
         while True:
             try:
                 header, blobs = wire.receive(self.sock)
+                if header.get("session"):
+                    self._keep(header)
+                    continue
                 try:
                     answer, blobs = self._answer(header, *blobs)
                 except OSError as error:
@@ -59,6 +66,20 @@ class Server:
         answer = endings.verdict(gathered, limits)
         answer["wall_ms"] = (time.monotonic() - started) * 1000
         return answer, [gathered.pipes["output"], gathered.pipes["result"]]
+
+    def _keep(self, spec: dict[str, Any]) -> None:
+        """Open a session, say so, and serve it until it is closed; say that too."""
+        keeper = Keeper(self.sock, self.proc, spec["limits"])
+        try:
+            self._prepare(spec)
+            tree = trees.digests(spec["tree"]) if "tree" in spec else {}
+            keeper.open(lambda pipes: session.live(spec, tree, pipes, self.programs, self.filter))
+        except OSError as error:
+            wire.send(self.sock, {"infra": f"{error}"})
+            return
+        wire.send(self.sock, {"done": ""})
+        keeper.serve()
+        wire.send(self.sock, {"done": ""})
 
     def _prepare(self, spec: dict[str, Any]) -> None:
         if "forget" in spec:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 
-from . import files, kernel, users
+from . import changes, files, kernel, users
 from .root import TREES
+
+_digests: dict[str, dict[str, bytes]] = {}
 
 
 def unpack(name: str, texts: dict[str, str]) -> None:
@@ -26,8 +28,20 @@ def unpack(name: str, texts: dict[str, str]) -> None:
     os.rename(partial, folder)
 
 
+def digests(name: str) -> dict[str, bytes]:
+    """The digests of a tree's files, counted once; do not change what is returned."""
+    if name not in _digests:
+        folder = os.open(f"{TREES}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _digests[name] = changes.digests(folder)
+        finally:
+            os.close(folder)
+    return _digests[name]
+
+
 def forget(name: str) -> None:
     """Remove a tree."""
+    _digests.pop(name, None)
     shutil.rmtree(f"{TREES}/{name}", ignore_errors=True)
 
 
