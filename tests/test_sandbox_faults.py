@@ -142,10 +142,14 @@ def test_it_stands_for_an_ordinary_user_too(tmp_path: Path) -> None:
         shutil.copy(Path(SOURCE) / "toprope" / name, tmp_path / "toprope")
     program = """
 import os
-from toprope.sandbox import Job, open_sandbox
+from toprope.sandbox import Job, Start, open_sandbox
 with open_sandbox() as sandbox:
     look = "import os; os.write(RESULT_FD, repr([os.getuid(), os.path.exists('/tmp/x')]).encode())"
     print(sandbox.walls.isolated, os.getuid(), sandbox.run(Job("a", {}, look)).result.decode())
+    with sandbox.open(Start("s", {"old": "1"})) as session:
+        late = session.python("import time; time.sleep(60)", b"", 0.2)
+        session.write("new", "2")
+        print(late.status, session.python(look, b"", 5).result.decode(), session.changed())
 """
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(0o755)
@@ -155,7 +159,8 @@ with open_sandbox() as sandbox:
         env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout == "True 65534 [1000, False]\n", done.stderr
+    expected = "True 65534 [1000, False]\ntimeout [1000, False] {'new': '2'}\n"
+    assert done.stdout == expected, done.stderr
 
 
 def _alive(pid: int) -> bool:

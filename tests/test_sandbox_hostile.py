@@ -304,6 +304,18 @@ def test_killing_everything_in_reach_reaches_only_itself(sandbox: Sandbox) -> No
     assert run(sandbox, "pass").why == "exited with 0"
 
 
+def test_no_signal_and_no_limit_reaches_the_rooms_first_process(sandbox: Sandbox) -> None:
+    program = """
+import resource, signal
+for number in signal.valid_signals():
+    os.kill(1, number)
+time.sleep(0.1)
+tell([os.getppid()] + [error(resource.prlimit, 1, getattr(resource, name), (0, 0))
+                       for name in ("RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_AS")])
+"""
+    assert told(run(sandbox, TELL + program)) == [1, "EPERM", "EPERM", "EPERM"]
+
+
 def test_a_job_finds_nothing_of_the_one_before(sandbox: Sandbox) -> None:
     plant = """
 import builtins, json

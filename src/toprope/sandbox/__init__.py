@@ -1,7 +1,7 @@
 """Where untrusted code runs: one file per wall, one small protocol.
 
 A sandbox knows nothing of tasks, grades or models: it runs a program with some files
-under limits and says how that ended.
+under limits and says how that ended, or keeps its room open as a session.
 """
 
 from toprope.sandbox.doors import open_sandbox, probe
@@ -9,10 +9,15 @@ from toprope.sandbox.pool import WITH_PYTEST
 from toprope.sandbox.protocol import (
     Job,
     Limits,
+    NotAFile,
     Result,
     Sandbox,
     SandboxError,
     SandboxUnavailable,
+    Session,
+    SessionEnded,
+    Start,
+    TooMuchChanged,
     UnknownEnvironment,
     Walls,
     WorkerDied,
@@ -22,10 +27,15 @@ __all__ = [
     "WITH_PYTEST",
     "Job",
     "Limits",
+    "NotAFile",
     "Result",
     "Sandbox",
     "SandboxError",
     "SandboxUnavailable",
+    "Session",
+    "SessionEnded",
+    "Start",
+    "TooMuchChanged",
     "UnknownEnvironment",
     "Walls",
     "WorkerDied",

@@ -10,8 +10,18 @@ from collections.abc import Mapping
 
 from toprope.sandbox import advice
 from toprope.sandbox.pool import Pool
-from toprope.sandbox.protocol import Job, Result, SandboxError, Walls, oversized
+from toprope.sandbox.protocol import (
+    Job,
+    Result,
+    SandboxError,
+    Session,
+    Start,
+    Walls,
+    oversized,
+    refuse_oversized,
+)
 from toprope.sandbox.selftest import inspect_walls
+from toprope.sandbox.sessions import WorkerSession
 from toprope.sandbox.worker import Worker
 from toprope.terms import Environment
 
@@ -68,8 +78,15 @@ class NamespaceSandbox:
                 worker.kill()
             self._pool.give(slot, worker if alive else None)
 
+    def open(self, start: Start) -> Session:
+        """Open a session in a worker of its own; waits for a free one."""
+        refuse_oversized(start)
+        if self._pool.closed:
+            raise SandboxError("the sandbox is closed")
+        return WorkerSession(self._pool, start)
+
     def close(self) -> None:
-        """End all idle workers; busy ones end with their job."""
+        """End all idle workers; busy ones end with their job or session."""
         self._pool.close()
 
     def __enter__(self) -> NamespaceSandbox:

@@ -1,5 +1,7 @@
 """What a sandbox is: a job goes in, a result comes out, and the walls say what stands.
 
+A session is a room that stays for many commands of one attempt.
+
 Plain frozen data and one small protocol. This file knows neither how a wall is built
 nor what a job is good for.
 """
@@ -37,9 +39,25 @@ class WorkerDied(SandboxError):
     """
 
 
+class SessionEnded(TopropeError):
+    """The session is over and its message says why; nothing more can be done in it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the session has ended: {why}; open another to go on")
+        self.why = why
+
+
+class NotAFile(TopropeError):
+    """A path that cannot be read or written as a file of the workspace, and why."""
+
+
+class TooMuchChanged(TopropeError):
+    """A session changed more files or bytes than `Session.changed` tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one job may use before it is stopped.
+    """What one job may use before it is stopped; in a session, see `Session`.
 
     `cpu_s` and `memory_mb` bound each process and also all together, `descriptors` the open
     files of each, `output_bytes` separately the output and the result, `disk_mb` all files
@@ -96,12 +114,32 @@ class Result:
     wall_ms: float
 
 
-def oversized(job: Job) -> Result | None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a session begins: files, tree and environment as those of a `Job`."""
+
+    id: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    tree: Tree | None = None
+    removed: tuple[str, ...] = ()
+    environment: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+def oversized(job: Job | Start) -> Result | None:
     """The ending of a job whose own files do not fit into its workspace."""
-    size = sum(len(text) for text in job.files.values()) + len(job.stdin)
+    size = sum(len(text) for text in job.files.values())
+    size += len(job.stdin) if isinstance(job, Job) else 0
     if size <= job.limits.disk_mb << 20:
         return None
     return Result("limit", -9, b"", b"", f"files of more than {job.limits.disk_mb} MB", 0.0)
+
+
+def refuse_oversized(start: Start) -> None:
+    """Raise `SessionEnded` where a session's own files do not fit into its workspace."""
+    refused = oversized(start)
+    if refused:
+        raise SessionEnded(f"it cannot begin with {refused.why} (limits.disk_mb)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +157,61 @@ class Walls:
     fix: str = ""
 
 
+class Session(Protocol):
+    """A room that stays: files and background processes outlive the command that made them.
+
+    One request at a time. The limits on memory, processes and disk hold for the session as
+    a whole, and to pass those on memory or processes ends it: that command's `status` is
+    "limit". `cpu_s` bounds each command, and all that runs between two of them. `wall_s` is
+    not used. Every method raises `SessionEnded` once it is over, `WorkerDied` when its
+    worker was lost, `SandboxError` when we failed otherwise (and then it is over too).
+    """
+
+    def run(self, command: str, seconds: float) -> Result:
+        """Run a command line in the workspace with bash, or sh; `cd` and exports do not persist.
+
+        What it starts with `&` lives on, and its later output is dropped. Of more than
+        `output_bytes` of output the middle is left out, and a line there says how much. A
+        command that takes longer than `seconds`, or more than `cpu_s` of processor time in
+        the room meanwhile, is killed with all it started except what has detached itself as
+        a daemon (`status` "timeout"), and the session goes on.
+        """
+
+    def python(self, program: str, stdin: bytes, seconds: float) -> Result:
+        """Run a program of ours in a fork of the warm interpreter, as a job runs it."""
+
+    def read(self, path: str) -> str:
+        """The text of a file of at most `output_bytes`; raises `NotAFile`.
+
+        UTF-8, and bytes that are none as surrogate escapes. No link is followed.
+        """
+
+    def write(self, path: str, text: str) -> None:
+        """Make this the whole text of a file, with the folders above it; raises `NotAFile`."""
+
+    def changed(self) -> dict[str, str | None]:
+        """The files that differ from the start, None for those that are gone.
+
+        What is not a regular file counts as absent. Raises `TooMuchChanged`, or `NotAFile`
+        for a file or folder that its own mode keeps from being read.
+        """
+
+    def close(self) -> None:
+        """End every process of the session and give its worker back. Safe to call twice."""
+
+    def __enter__(self) -> Session:
+        """The session itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+
+
 class Sandbox(Protocol):
-    """Runs jobs; `run` may be called from `workers` threads at once."""
+    """Runs jobs; `run` may be called from `workers` threads at once.
+
+    An open session holds one of the `workers`; jobs and further sessions wait while none
+    is free.
+    """
 
     @property
     def walls(self) -> Walls:
@@ -128,10 +219,13 @@ class Sandbox(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many jobs can run at the same time."""
+        """How many jobs can run, or sessions be open, at the same time."""
 
     def run(self, job: Job) -> Result:
         """Run one job in a fresh workspace; raises `SandboxError` if we failed, not the job."""
 
+    def open(self, start: Start) -> Session:
+        """Open a session; raises `SandboxError` if we failed, `SessionEnded` if it cannot fit."""
+
     def close(self) -> None:
-        """End all workers. Safe to call twice."""
+        """End all workers; busy ones end with their job or session. Safe to call twice."""

@@ -7,10 +7,8 @@ namespaces and for one's own code; the report of such a run carries a red line.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -19,21 +17,28 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from toprope.sandbox.pool import built_in, known
-from toprope.sandbox.protocol import Job, Limits, Result, SandboxError, Walls, oversized
-from toprope.sandbox.worker import ZYGOTE_PARENT, interpreter, variables
-from toprope.sandbox.zygote import watch
-from toprope.sandbox.zygote.serve import ending
+from toprope.sandbox.protocol import (
+    Job,
+    Limits,
+    Result,
+    SandboxError,
+    Session,
+    Start,
+    Walls,
+    oversized,
+    refuse_oversized,
+)
+from toprope.sandbox.unsafe_process import end, start_program
+from toprope.sandbox.unsafe_sessions import LocalSession
+from toprope.sandbox.zygote import rooms, watch
+from toprope.sandbox.zygote.endings import ending, stopped
 from toprope.terms import Environment
 
-_BOOT = (
-    "import sys; sys.path.append({folder!r}); from zygote.bare import main; "
-    "sys.path.pop(); main({result}, {job!r})"
-)
 _MISSING = ("files", "network", "processes", "user", "system-call filter", "memory watchdog")
 
 
 class UnsafeLocalSandbox:
-    """Runs each job as a plain process in a temporary folder."""
+    """Runs each job, and each command of a session, as a plain process in a temporary folder."""
 
     def __init__(
         self, workers: int = 1, environments: Mapping[str, Environment] | None = None
@@ -65,8 +70,17 @@ class UnsafeLocalSandbox:
         with self._free, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             return _run_in(folder, job, known(self._environments, job.environment))
 
+    def open(self, start: Start) -> Session:
+        """Open a session in a folder that is removed with it; waits for a free slot."""
+        refuse_oversized(start)
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        environment = known(self._environments, start.environment)
+        self._free.acquire()
+        return LocalSession(start, environment, self._free.release)
+
     def close(self) -> None:
-        """Refuse further jobs."""
+        """Refuse further jobs and sessions."""
         self._closed = True
 
     def __enter__(self) -> UnsafeLocalSandbox:
@@ -83,34 +97,19 @@ def _run_in(folder: str, job: Job, environment: Environment) -> Result:
     files = {path: text for path, text in shared.items() if path not in job.removed}
     files.update(job.files)
     spec = {"files": files, "limits": asdict(job.limits), "program": job.program}
-    with open(os.path.join(folder, "job.json"), "w", encoding="ascii") as file:
-        json.dump(spec, file)
-    with open(os.path.join(folder, "stdin"), "wb") as stdin:
-        stdin.write(job.stdin)
     started = time.monotonic()
-    output, output_end = os.pipe()
-    result, result_end = os.pipe()
-    boot = _BOOT.format(folder=ZYGOTE_PARENT, result=result_end, job=file.name)
+    reading, writing = rooms.pipes(("output", "result"))
     try:
-        with open(stdin.name, "rb") as source:
-            process = subprocess.Popen(
-                [*interpreter(environment), "-c", boot],
-                env={**variables(environment), "HOME": work, "TMPDIR": folder},
-                cwd=work,
-                stdin=source,
-                stdout=output_end,
-                stderr=output_end,
-                pass_fds=[result_end],
-                start_new_session=True,
-            )
-    except OSError as error:
-        _close(output, result, output_end, result_end)
-        raise SandboxError(f"the job's process could not be started: {error}") from error
-    _close(output_end, result_end)
-    try:
-        return _await_end(process, {"output": output, "result": result}, job.limits, started)
+        process = start_program(spec, job.stdin, folder, environment, writing)
+    except BaseException:
+        rooms.close(reading.values())
+        raise
     finally:
-        _close(output, result)
+        rooms.close(writing.values())
+    try:
+        return _await_end(process, reading, job.limits, started)
+    finally:
+        rooms.close(reading.values())
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -124,14 +123,8 @@ def _await_end(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.01, limits.wall_s - (time.monotonic() - started)))
     finally:
-        # The group, not only the leader; what has left it with setsid survives: no walls.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        code = process.wait()
-    if gathered.stopped:
-        answer = {**vars(gathered.stopped), "returncode": -9}
-    else:
-        answer = ending(code << 8 if code >= 0 else -code, numbers)
+        status = end(process)
+    answer = stopped(gathered.stopped) if gathered.stopped else ending(status, numbers)
     wall_ms = (time.monotonic() - started) * 1000
     return Result(
         stdout=gathered.pipes["output"],
@@ -139,8 +132,3 @@ def _await_end(
         wall_ms=wall_ms,
         **answer,
     )
-
-
-def _close(*fds: int) -> None:
-    for fd in fds:
-        os.close(fd)

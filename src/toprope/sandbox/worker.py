@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toprope.sandbox.advice import refusal
-from toprope.sandbox.protocol import Job, Result, SandboxError, WorkerDied
+from toprope.sandbox.protocol import Job, Result, SandboxError, Start, WorkerDied
 from toprope.sandbox.zygote import wire
 from toprope.terms import Environment, Tree
 
@@ -89,26 +89,47 @@ class Worker:
 
     def run(self, job: Job) -> Result:
         """Run a job; any failure of ours is a `SandboxError` and leaves the worker unusable."""
-        header: dict[str, Any] = {
-            "files": dict(job.files),
-            "limits": asdict(job.limits),
-            "trusted": job.trusted,
-            "removed": list(job.removed),
-            **self._tree(job.tree),
-        }
-        deadline = time.monotonic() + job.limits.wall_s + _GRACE_S
+        header = {**self._furniture(job), "trusted": job.trusted}
+        blobs = [job.program.encode("utf-8", "surrogatepass"), job.stdin]
+        answer, said = self.ask(header, blobs, job.limits.wall_s, f"ran job {job.id}")
+        try:
+            stdout, result = said
+            return Result(stdout=stdout, result=result, **answer)
+        except (ValueError, TypeError) as error:
+            raise SandboxError(f"the sandbox gave no valid answer to job {job.id}") from error
+
+    def open(self, start: Start) -> None:
+        """Begin a session; from then on, until its "close", `ask` speaks to its room."""
+        header = {**self._furniture(start), "session": True}
+        self.ask(header, [], _GRACE_S, f"opened session {start.id}")
+
+    def ask(
+        self, header: dict[str, Any], blobs: list[bytes], seconds: float, what: str
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Send one frame and wait for its answer, which should take at most `seconds`.
+
+        Raises `SandboxError` for any failure of ours; `what` tells it what the worker did.
+        """
+        deadline = time.monotonic() + seconds + _GRACE_S
         try:
             self.sock.settimeout(_GRACE_S)
-            wire.send(self.sock, header, [job.program.encode("utf-8", "surrogatepass"), job.stdin])
-            answer, blobs = wire.receive(self.sock, deadline)
-            if "infra" in answer:
-                raise SandboxError(f"the sandbox could not run job {job.id}: {answer['infra']}")
-            stdout, result = blobs
-            return Result(stdout=stdout, result=result, **answer)
+            wire.send(self.sock, header, blobs)
+            answer, said = wire.receive(self.sock, deadline)
         except (EOFError, OSError) as error:
-            raise WorkerDied(f"the sandbox worker was lost while it ran job {job.id}") from error
+            raise WorkerDied(f"the sandbox worker was lost while it {what}") from error
         except (ValueError, TypeError, KeyError, wire.BadFrame) as error:
-            raise SandboxError(f"the sandbox gave no valid answer to job {job.id}") from error
+            raise SandboxError(f"no valid frame could be exchanged as it {what}") from error
+        if "infra" in answer:
+            raise SandboxError(f"the sandbox failed while it {what}: {answer['infra']}")
+        return answer, said
+
+    def _furniture(self, start: Job | Start) -> dict[str, Any]:
+        return {
+            "files": dict(start.files),
+            "limits": asdict(start.limits),
+            "removed": list(start.removed),
+            **self._tree(start.tree),
+        }
 
     def _tree(self, tree: Tree | None) -> dict[str, Any]:
         """What the worker must hear of a tree: its name, its files once, and what to forget."""

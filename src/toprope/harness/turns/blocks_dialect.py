@@ -25,7 +25,7 @@ calc.py
 >>>>>>> REPLACE"""
 
 _BLOCK = re.compile(
-    r"(?P<path>[^\n`]*)\n(?:```\w*\n)?\s*<{5,9} ?SEARCH\s*?\n(?P<old>.*?)\n?={5,9}\s*?\n"
+    r"(?P<path>[^\n]*)\n(?:```\w*\n)?\s*<{5,9} ?SEARCH\s*?\n(?P<old>.*?)\n?={5,9}\s*?\n"
     r"(?P<new>.*?)\n?>{5,9} ?REPLACE",
     re.DOTALL,
 )

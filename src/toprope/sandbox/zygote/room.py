@@ -1,8 +1,8 @@
-"""One job's room: what its first process does before any of the job's code runs.
+"""What every room shares: how its first process furnishes it, gives up every right, and waits.
 
-The first process of the fresh namespaces furnishes the workspace, gives up every right,
-clones the job, waits for it and reports how it ended. When it exits, the kernel kills
-whatever the job left behind.
+The first process of the fresh namespaces is trusted, and runs before any of the job's
+code; when it exits, the kernel kills whatever the job left behind. `live` is the room of
+a single job.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import ctypes
 import math
 import os
 import resource
+import signal
 from types import CodeType
 from typing import Any, NoReturn
 
-from . import kernel, payload, seccomp, trees, users
+from . import files, kernel, payload, seccomp, trees, users
 from .root import BOX, TREES
 
 RESULT_FD = 3
-_STATUS_FD = 4
+STATUS_FD = 4
 _ADDRESS_SPACE_MB = 4096  # on top of the memory limit: thread stacks and arenas are mostly air
 
 
@@ -31,35 +32,45 @@ def live(
 ) -> NoReturn:
     """Never returns: runs the job and tells its wait status through the status pipe."""
     try:
-        _furnish(spec)
-        keep_only(pipes, stdin)
-        _lock(spec["limits"], filter_program)
+        furnish(spec)
+        places = {0: source(stdin), 1: pipes["output"], 2: pipes["output"]}
+        arrange({**places, RESULT_FD: pipes["result"], STATUS_FD: pipes["status"]})
+        pipes["status"] = STATUS_FD
+        lock(spec["limits"], filter_program)
     except BaseException as error:
         _report(pipes["status"], f"E{type(error).__name__}: {error}")
     try:
         job = os.fork()
     except OSError as error:
-        _report(_STATUS_FD, f"E{error}")
+        _report(STATUS_FD, f"E{error}")
     if job == 0:
-        os.close(_STATUS_FD)
+        os.close(STATUS_FD)
+        begin(math.ceil(spec["limits"]["cpu_s"]))
         payload.run(code, RESULT_FD)
-    os.closerange(0, _STATUS_FD)
-    _report(_STATUS_FD, f"W{_wait_for(job)}")
+    os.closerange(0, STATUS_FD)
+    _report(STATUS_FD, f"W{wait_for(job)}")
 
 
 def _report(fd: int, text: str) -> NoReturn:
-    os.write(fd, text.encode("utf-8", "replace")[:1000])
+    tell(fd, text)
     os._exit(0)
 
 
-def _wait_for(job: int) -> int:
+def tell(fd: int, text: str) -> None:
+    """Say something through the status pipe, which no untrusted process holds."""
+    os.write(fd, text.encode("utf-8", "replace")[:1000])
+
+
+def wait_for(job: int) -> int:
+    """The wait status of `job`; whatever else ends meanwhile is reaped."""
     while True:
         pid, status = os.wait()
         if pid == job:
             return status
 
 
-def _furnish(spec: dict[str, Any]) -> None:
+def furnish(spec: dict[str, Any]) -> None:
+    """Make the workspace with its files, and become the job's user in it."""
     limits = spec["limits"]
     kernel.sethostname(b"box")
     size = f"size={limits['disk_mb']}m,nr_inodes=8192,mode=0755"
@@ -78,68 +89,51 @@ def _furnish(spec: dict[str, Any]) -> None:
     trees.uncover([*spec["removed"], *spec["files"]])
     for path in spec["removed"]:
         os.unlink(path)
-    write_files(spec["files"])
+    files.write_files(spec["files"])
 
 
-def write_files(files: dict[str, str]) -> None:
-    """Write a job's files into the current directory."""
-    for path, text in files.items():
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(as_bytes(text))
+def arrange(places: dict[int, int]) -> None:
+    """Put descriptors at these low places, and close all above; none is one of the places."""
+    for place, fd in places.items():
+        os.dup2(fd, place, inheritable=place < RESULT_FD)
+    highest = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096)
+    os.closerange(max(places) + 1, highest + 1)
 
 
-def as_bytes(text: str) -> bytes:
-    """The bytes of a file's text: UTF-8, and bytes that are none as surrogate escapes."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
+def source(stdin: bytes) -> int:
+    """A descriptor to read `stdin` from; its file has no name that others could open."""
+    if not stdin:
+        return os.open(os.devnull, os.O_RDONLY)
+    file = os.open(f"{BOX}/tmp", os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    with os.fdopen(os.dup(file), "wb") as target:
+        target.write(stdin)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
 
 
-def keep_only(pipes: dict[str, int], stdin: bytes) -> None:
-    """Leave five descriptors open: standard ones, the result, and the status (ours)."""
-    for target, fd in ((RESULT_FD, pipes["result"]), (_STATUS_FD, pipes["status"])):
-        # All pipes were made above these numbers, so no dup2 overwrites one still needed.
-        os.dup2(fd, target, inheritable=False)
-    pipes["status"] = _STATUS_FD
-    os.dup2(pipes["output"], 1)
-    os.dup2(pipes["output"], 2)
-    source = _stored(stdin) if stdin else os.open(os.devnull, os.O_RDONLY)
-    os.dup2(source, 0)
-    os.closerange(_STATUS_FD + 1, _highest_descriptor() + 1)
-
-
-def _stored(stdin: bytes) -> int:
-    path = f"{BOX}/tmp/.stdin"
-    with open(path, "wb") as file:
-        file.write(stdin)
-    source = os.open(path, os.O_RDONLY)
-    os.unlink(path)
-    return source
-
-
-def _highest_descriptor() -> int:
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096)
-
-
-def _lock(limits: dict[str, Any], filter_program: ctypes.Structure) -> None:
+def lock(limits: dict[str, Any], filter_program: ctypes.Structure, spare: int = 0) -> None:
+    """Give up every right for good; `spare` processes more than the limit can be started."""
+    # The kernel keeps from a first process only the signals that it has no handler for.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The first process counts as one of the job's user, and so does an ordinary user's worker.
     own = 1 if limits["mapped_root"] else 2
-    set_rlimits(limits, limits["processes"] + own)
+    set_rlimits(limits, limits["processes"] + own + spare)
     kernel.drop_capabilities()
     seccomp.install(filter_program)
 
 
+def begin(cpu_s: int) -> None:
+    """What a process that will run untrusted code does before: its own time is bounded."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    most = max(1, cpu_s)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
+
+
 def set_rlimits(limits: dict[str, Any], processes: int | None) -> None:
-    """Bound what a single process may use."""
+    """Bound what a single process may use, except time."""
     mega = 1 << 20
-    cpu = max(1, math.ceil(limits["cpu_s"]))
     bounds = {
         "CORE": (0, 0),
-        "CPU": (cpu, cpu + 1),
         "DATA": (limits["memory_mb"] * mega,) * 2,
         "AS": ((limits["memory_mb"] + _ADDRESS_SPACE_MB) * mega,) * 2,
         "FSIZE": (limits["disk_mb"] * mega,) * 2,

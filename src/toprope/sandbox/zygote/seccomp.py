@@ -44,13 +44,19 @@ _DENIED: dict[str, tuple[int, int | None]] = {
 }  # fmt: skip
 _LAST_KNOWN = 462
 _CALLS = {  # the ones whose arguments decide
-    "x86_64": {"clone": 56, "clone3": 435, "socket": 41, "socketpair": 53, "ioctl": 16},
-    "aarch64": {"clone": 220, "clone3": 435, "socket": 198, "socketpair": 199, "ioctl": 29},
-}
+    "x86_64": {
+        "clone": 56, "clone3": 435, "socket": 41, "socketpair": 53, "ioctl": 16, "prlimit64": 302,
+    },
+    "aarch64": {
+        "clone": 220, "clone3": 435, "socket": 198, "socketpair": 199, "ioctl": 29,
+        "prlimit64": 261,
+    },
+}  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: nothing but this namespace behind them
 _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _NAMESPACES = 0x7E020080
+_FIRST_PROCESS = 1
 
 _LOAD, _EQUAL, _ATLEAST, _ANYBIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
@@ -99,6 +105,10 @@ def build(machine: str) -> list[Instruction]:
     for request in _TERMINAL_INJECTION:
         body += [(_EQUAL, 0, 1, request), _fail(errno.EPERM)]
     program += _when(calls["ioctl"], body)
+    # The room's first process is of the same user, who could starve it of what it needs.
+    program += _when(calls["prlimit64"], [
+        (_LOAD, 0, 0, _ARG0), (_EQUAL, 0, 1, _FIRST_PROCESS), _fail(errno.EPERM),
+    ])  # fmt: skip
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 

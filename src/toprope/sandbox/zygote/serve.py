@@ -1,4 +1,7 @@
-"""The worker's loop: a job comes in, a room is cloned for it, its result goes out."""
+"""The worker's loop: a job comes in, a room is cloned for it, its result goes out.
+
+Or a session comes in, and the loop is its keeper's until it is closed.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,13 @@ import ctypes
 import gc
 import os
 import resource
-import signal
 import socket
 import time
-from types import CodeType
 from typing import Any
 
-from . import kernel, room, seccomp, trees, usage, watch, wire
-
-_KEPT_PROGRAMS = 8
+from . import endings, kernel, room, rooms, seccomp, session, trees, usage, watch, wire
+from .keeper import Keeper
+from .programs import Programs
 
 
 class Server:
@@ -25,7 +26,7 @@ class Server:
         self.proc = proc
         self.mapped_root = mapped_root
         self.filter: ctypes.Structure = seccomp.prepare(kernel.MACHINE)
-        self.compiled: dict[str, CodeType] = {}
+        self.programs = Programs()
 
     def forever(self) -> None:
         """Serve until the other end closes the socket."""
@@ -33,78 +34,59 @@ class Server:
         gc.freeze()
         while True:
             try:
-                header, (program, stdin) = wire.receive(self.sock)
-            except (EOFError, ConnectionError):
+                header, blobs = wire.receive(self.sock)
+                if header.get("session"):
+                    self._keep(header)
+                    continue
+                try:
+                    answer, blobs = self._answer(header, *blobs)
+                except OSError as error:
+                    answer, blobs = {"infra": f"{error}"}, []
+                wire.send(self.sock, answer, blobs)
+            except (EOFError, ConnectionError, watch.Abandoned):
                 return
-            try:
-                answer, blobs = self._answer(header, program.decode("utf-8"), stdin)
-            except watch.Abandoned:
-                return
-            except OSError as error:
-                answer, blobs = {"infra": f"{error}"}, []
-            wire.send(self.sock, answer, blobs)
 
     def _answer(
-        self, spec: dict[str, Any], program: str, stdin: bytes
+        self, spec: dict[str, Any], text: bytes, stdin: bytes
     ) -> tuple[dict[str, Any], list[bytes]]:
-        code: str | CodeType = self._kept(program) if spec["trusted"] else program
-        if "forget" in spec:
-            trees.forget(spec["forget"])
-        if "tree_files" in spec:
-            trees.unpack(spec["tree"], spec.pop("tree_files"))
-        spec["limits"]["mapped_root"] = self.mapped_root
+        program = text.decode("utf-8")
+        code = self.programs.compiled(program) if spec["trusted"] else program
+        self._prepare(spec)
         started = time.monotonic()
-        ends = {name: os.pipe() for name in ("output", "result", "status")}
-        try:
-            pid = kernel.clone(kernel.ROOM)
-        except OSError:
-            _close(fd for pair in ends.values() for fd in pair)
-            raise
-        if pid == 0:
-            writing = {name: pair[1] for name, pair in ends.items()}
-            room.live(spec, stdin, code, writing, self.filter)
-        _close(pair[1] for pair in ends.values())
-        reading = {name: pair[0] for name, pair in ends.items()}
+        pid, reading = rooms.make(
+            rooms.PIPES, lambda pipes: room.live(spec, stdin, code, pipes, self.filter)
+        )
         try:
             limits = spec["limits"]
             excess = usage.watchdog(self.proc, limits)
             gathered = watch.collect(reading, limits, excess, self.sock.fileno())
         finally:
-            # Its pid 1: with it the kernel ends every process of the room.
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            _close(reading.values())
-        answer = verdict(gathered, limits)
+            rooms.end(pid)
+            rooms.close(reading.values())
+        answer = endings.verdict(gathered, limits)
         answer["wall_ms"] = (time.monotonic() - started) * 1000
         return answer, [gathered.pipes["output"], gathered.pipes["result"]]
 
-    def _kept(self, program: str) -> CodeType:
-        code = self.compiled.get(program)
-        if code is None:
-            if len(self.compiled) >= _KEPT_PROGRAMS:
-                self.compiled.clear()
-            code = self.compiled[program] = compile(program, "program", "exec")
-        return code
+    def _keep(self, spec: dict[str, Any]) -> None:
+        """Open a session, say so, and serve it until it is closed; say that too."""
+        keeper = Keeper(self.sock, self.proc, spec["limits"])
+        try:
+            self._prepare(spec)
+            tree = trees.digests(spec["tree"]) if "tree" in spec else {}
+            keeper.open(lambda pipes: session.live(spec, tree, pipes, self.programs, self.filter))
+        except OSError as error:
+            wire.send(self.sock, {"infra": f"{error}"})
+            return
+        wire.send(self.sock, {"done": ""})
+        keeper.serve()
+        wire.send(self.sock, {"done": ""})
 
-
-def verdict(gathered: watch.Gathered, limits: dict[str, Any]) -> dict[str, Any]:
-    """How the job ended, in the words of `Result`, or `infra` if the room failed."""
-    if gathered.stopped:
-        return {**vars(gathered.stopped), "returncode": -9}
-    said = gathered.pipes["status"].decode("utf-8", "replace")
-    if not said.startswith("W"):
-        return {"infra": said[1:] or "the room ended without saying how"}
-    return ending(int(said[1:]), limits)
-
-
-def ending(wait_status: int, limits: dict[str, Any]) -> dict[str, Any]:
-    """A wait status in the words of `Result`."""
-    code = os.waitstatus_to_exitcode(wait_status)
-    if code == -signal.SIGXCPU:
-        return {"status": "timeout", "returncode": code, "why": usage.too_slow(limits)}
-    if code < 0:
-        return {"status": "signalled", "returncode": code, "why": f"died of signal {-code}"}
-    return {"status": "exited", "returncode": code, "why": f"exited with {code}"}
+    def _prepare(self, spec: dict[str, Any]) -> None:
+        if "forget" in spec:
+            trees.forget(spec["forget"])
+        if "tree_files" in spec:
+            trees.unpack(spec["tree"], spec.pop("tree_files"))
+        spec["limits"]["mapped_root"] = self.mapped_root
 
 
 def reserve_low_descriptors() -> None:
@@ -119,8 +101,3 @@ def reserve_low_descriptors() -> None:
     if null > 9:
         os.close(null)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _close(fds: Any) -> None:
-    for fd in fds:
-        os.close(fd)

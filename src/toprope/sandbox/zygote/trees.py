@@ -9,11 +9,13 @@ import py_compile
 import shutil
 from collections.abc import Iterable
 
-from . import kernel, room, users
+from . import changes, files, kernel, users
 from .root import TREES
 
+_digests: dict[str, dict[str, bytes]] = {}
 
-def unpack(name: str, files: dict[str, str]) -> None:
+
+def unpack(name: str, texts: dict[str, str]) -> None:
     """Write a tree's files below `TREES`, owned by the jobs' user."""
     folder = f"{TREES}/{name}"
     partial = f"{folder}.partial"
@@ -21,8 +23,8 @@ def unpack(name: str, files: dict[str, str]) -> None:
     os.mkdir(partial, 0o755)
     before = os.getcwd()
     os.chdir(partial)
-    room.write_files(files)
-    for path in files:
+    files.write_files(texts)
+    for path in texts:
         if path.endswith(".py"):
             _compile(path)
     os.chdir(before)
@@ -49,8 +51,20 @@ def uncover(paths: Iterable[str]) -> None:
                 os.unlink(importlib.util.cache_from_source(path))
 
 
+def digests(name: str) -> dict[str, bytes]:
+    """The digests of a tree's files, counted once; do not change what is returned."""
+    if name not in _digests:
+        folder = os.open(f"{TREES}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _digests[name] = changes.digests(folder)
+        finally:
+            os.close(folder)
+    return _digests[name]
+
+
 def forget(name: str) -> None:
     """Remove a tree."""
+    _digests.pop(name, None)
     shutil.rmtree(f"{TREES}/{name}", ignore_errors=True)
 
 

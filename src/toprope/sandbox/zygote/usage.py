@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .watch import Excess
 
@@ -17,36 +16,55 @@ _SLACK_S = 0.5
 _EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Resident bytes, and processor seconds with those of ended children."""
+class Process(NamedTuple):
+    """One process: resident bytes, and processor seconds with those of ended children."""
 
-    resident: int = 0
-    seconds: float = 0.0
+    pid: int
+    state: str
+    parent: int
+    session: int
+    resident: int
+    seconds: float
 
 
-def watchdog(proc: int, limits: dict[str, Any]) -> Callable[[], Excess | None]:
+def census(proc: int) -> list[Process]:
+    """Every process in the worker's namespace but the worker, its pid 1.
+
+    `proc` is a descriptor of a /proc that shows only these.
+    """
+    names = [name for name in os.listdir(proc) if name.isdigit() and name != "1"]
+    return [found for found in (_process(proc, name) for name in names) if found]
+
+
+def watchdog(
+    proc: int, limits: dict[str, Any], used_before: float = 0.0
+) -> Callable[[], Excess | None]:
     """A function that says which limit the job's processes pass together at this moment.
 
-    `proc` is a descriptor of a /proc that shows the worker (pid 1) and its job only. What
-    a clone still shares with the worker is not counted against the job.
+    What a clone still shares with the worker is not counted against the job, and neither are
+    the seconds `used_before`.
     """
-    shared = _read(proc, "1").resident
+    worker = _process(proc, "1")
+    shared = worker.resident if worker else 0
     most_bytes = (int(limits["memory_mb"]) + _SLACK_MB) << 20
-    most_seconds = limits["cpu_s"] + _SLACK_S
+    most_seconds = used_before + limits["cpu_s"] + _SLACK_S
 
     def excess() -> Excess | None:
-        others = [name for name in os.listdir(proc) if name.isdigit() and name != "1"]
-        if len(others) > limits["processes"] + _EXTRA_PROCESSES:
-            return Excess("limit", f"more than {limits['processes']} processes")
-        usages = [_read(proc, name) for name in others]
-        if sum(max(0, usage.resident - shared) for usage in usages) > most_bytes:
+        found = census(proc)
+        if len(found) > limits["processes"] + _EXTRA_PROCESSES:
+            return Excess("limit", too_many(limits))
+        if sum(max(0, process.resident - shared) for process in found) > most_bytes:
             return Excess("limit", f"more than {limits['memory_mb']} MB of memory")
-        if sum(usage.seconds for usage in usages) > most_seconds:
+        if sum(process.seconds for process in found) > most_seconds:
             return Excess("timeout", too_slow(limits))
         return None
 
     return excess
+
+
+def seconds(proc: int) -> float:
+    """The processor time that all of them have used until now."""
+    return sum(process.seconds for process in census(proc))
 
 
 def too_slow(limits: dict[str, Any]) -> str:
@@ -54,17 +72,32 @@ def too_slow(limits: dict[str, Any]) -> str:
     return f"used more than {limits['cpu_s']:g} s of processor time"
 
 
-def _read(proc: int, pid: str) -> Usage:
+def too_many(limits: dict[str, Any]) -> str:
+    """The sentence for a job that started too many processes."""
+    return f"more than {limits['processes']} processes"
+
+
+def read(proc: int, name: str, most: int = 1000) -> bytes:
+    """The beginning of a file below /proc; empty when its process has just ended."""
     try:
-        file = os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=proc)
-    except OSError:  # it has just ended
-        return Usage()
+        file = os.open(name, os.O_RDONLY, dir_fd=proc)
+    except OSError:
+        return b""
     try:
-        # Counted from the end of the name, which the process chooses: state is the first.
-        fields = os.read(file, 1000).rpartition(b")")[2].split()
-        ticks = sum(int(field) for field in fields[11:15])
-        return Usage(int(fields[21]) * _PAGE, ticks / _TICK)
-    except (OSError, IndexError):
-        return Usage()
+        return os.read(file, most)
+    except OSError:
+        return b""
     finally:
         os.close(file)
+
+
+def _process(proc: int, pid: str) -> Process | None:
+    # Counted from the end of the name, which the process chooses: state is the first.
+    fields = read(proc, f"{pid}/stat").rpartition(b")")[2].split()
+    if len(fields) < 22:
+        return None
+    ticks = sum(int(field) for field in fields[11:15])
+    return Process(
+        int(pid), fields[0].decode(), int(fields[1]), int(fields[3]),
+        int(fields[21]) * _PAGE, ticks / _TICK,
+    )  # fmt: skip

@@ -22,12 +22,27 @@ class BadFrame(Exception):
 
 def send(sock: socket.socket, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
     """Write one frame."""
+    sock.sendall(pack(header, blobs))
+
+
+def pack(header: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
+    """One frame as bytes."""
     header = {**header, "blobs": [len(blob) for blob in blobs]}
     head = json.dumps(header).encode("ascii")
     body = b"".join(blobs)
     if len(head) > MAX_FRAME or len(body) > MAX_FRAME:
         raise BadFrame(f"a frame of {len(head) + len(body)} bytes is too large")
-    sock.sendall(_LENGTHS.pack(len(head), len(body)) + head + body)
+    return _LENGTHS.pack(len(head), len(body)) + head + body
+
+
+def unpack(frame: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """What `pack` made a frame of."""
+    start = _LENGTHS.size
+    head_size, body_size = _LENGTHS.unpack(frame[:start])
+    body = frame[start + head_size :]
+    if len(body) != body_size:
+        raise BadFrame("the frame is cut")
+    return _divided(json.loads(frame[start : start + head_size]), body)
 
 
 def receive(
@@ -38,13 +53,16 @@ def receive(
     if head_size > MAX_FRAME or body_size > MAX_FRAME:
         raise BadFrame("the announced frame is too large")
     header = json.loads(_read(sock, head_size, deadline))
-    body = _read(sock, body_size, deadline)
+    return _divided(header, _read(sock, body_size, deadline))
+
+
+def _divided(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], list[bytes]]:
     blobs = []
     at = 0
     for size in header.pop("blobs"):
         blobs.append(body[at : at + size])
         at += size
-    if at != body_size:
+    if at != len(body):
         raise BadFrame("the blobs do not fill the frame")
     return header, blobs
 
