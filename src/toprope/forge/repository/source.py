@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,16 +129,18 @@ def _download(name: str, version: str, cache: Path) -> Path:
     """Fetch a source distribution by pip and unpack it; returns its one folder."""
     place = cache / "sources" / f"{name}-{version}"
     if not place.is_dir():
-        place.mkdir(parents=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--no-binary", ":all:", "--dest", str(place), f"{name}=={version}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            place.rmdir()
-            raise SourceError(
-                f"pip could not fetch {name}=={version}: {done.stderr.strip()[-300:]}"
-            )
-        _unpack(next(iter(place.iterdir())), place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
+            folder = Path(scratch) / place.name
+            folder.mkdir()
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            command += ["--no-binary", ":all:", "--dest", str(folder), f"{name}=={version}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                said = done.stderr.strip()[-300:]
+                raise SourceError(f"pip could not fetch {name}=={version}: {said}")
+            _unpack(next(iter(folder.iterdir())), folder)
+            folder.replace(place)
     return next(path for path in sorted(place.iterdir()) if path.is_dir())
 
 
