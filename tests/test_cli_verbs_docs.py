@@ -13,6 +13,7 @@ import typer
 
 from toprope.cli.main import VERBS, build_app
 from toprope.climb.config import ClimbConfig, load_config
+from toprope.tasks import load_environments
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,8 +54,8 @@ def test_the_readme_names_commands_of_every_verb():
 
 
 def test_a_command_that_does_not_parse_is_noticed():
-    for line in ("toprope nonsense", "toprope tasks make x", "toprope eval --nonsense"):
-        with pytest.raises((AssertionError, Exception), match=r"nonsense|make"):
+    for line in ("toprope nonsense", "toprope tasks bake x", "toprope eval --nonsense"):
+        with pytest.raises((AssertionError, Exception), match=r"nonsense|bake"):
             parse(line)
 
 
@@ -81,13 +82,18 @@ def test_every_setting_is_documented_and_no_other():
 
 def test_the_recipes_in_the_documents_are_valid(tmp_path):
     found = [
-        text for page in PAGES for text in re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)
+        (page, text)
+        for page in PAGES
+        for text in re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)
     ]
     assert found
-    for text in found:
-        recipe = tmp_path / "recipe.toml"
-        recipe.write_text(text)
-        load_config(recipe)
+    for page, text in found:
+        written = tmp_path / "environment.toml"
+        written.write_text(text)
+        if page.name == "environments.md":
+            assert load_environments(written)
+        else:
+            load_config(written)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
