@@ -48,6 +48,12 @@ BLOCK = "{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
             "a.py\n```python\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```",
             [Replace("a.py", "x", "y")],
         ),
+        ("blocks", "<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE", [Replace("", "x", "y")]),
+        (
+            "blocks",
+            "```python\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```",
+            [Replace("", "x", "y")],
+        ),
         ("blocks", "search foo\ntest", [Search("foo"), RunTests()]),
         ("bash", "I look.\n```bash\nls -la\n```", [Bash("ls -la")]),
         ("bash", "```sh\ncat <<'E'\nx\nE\n```  ", [Bash("cat <<'E'\nx\nE")]),
@@ -63,7 +69,7 @@ def test_messages_are_read_leniently(dialect, text, actions):
     ("dialect", "text", "told"),
     [
         ("lines", "The bug is in line 3.", "Answer with `edit PATH A B`"),
-        ("blocks", "<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE", "needs the file's path"),
+        ("lines", "edit a.py 3 4", "then the new lines, then `end`"),
         ("blocks", "a.py\n<<<<<<< SEARCH\nx\n=======\ny", "is not closed"),
         ("blocks", "", "That is no action"),
         ("bash", "ls", "0 were found"),

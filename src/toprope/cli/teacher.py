@@ -40,9 +40,12 @@ def serve_model(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of the server.")] = os.cpu_count() or 1,
     slots: Annotated[int, typer.Option(help="Questions answered at once.")] = 4,
+    context: Annotated[
+        int, typer.Option(help="Tokens of one question with its answer; several turns need more.")
+    ] = 1536,
 ) -> None:
     """Serve a local GGUF on loopback until Ctrl-C, and print its URL once it is healthy."""
-    settings = ServerSettings(threads=threads, slots=slots, port=port)
+    settings = ServerSettings(threads=threads, slots=slots, port=port, context_per_slot=context)
     with TeacherServer(_model_file(model), settings) as server:
         typer.echo(server.url)
         status = server.wait()

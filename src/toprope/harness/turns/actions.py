@@ -38,7 +38,10 @@ class SetLines:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Put `new` in the place of `old`, which must occur exactly once; `old` "" makes a file."""
+    """Put `new` in the place of `old`, which must occur exactly once.
+
+    `path` "" is the file that the task is about; `old` "" makes a file.
+    """
 
     path: str
     old: str

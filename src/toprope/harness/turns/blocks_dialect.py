@@ -35,9 +35,8 @@ def read(text: str) -> list[Action]:
     """Return the edits of a message in order, then its commands; other words are passed over."""
     actions: list[Action] = []
     for block in _BLOCK.finditer("\n" + text):
-        path = block["path"].strip().strip("'\"`*#: ")
-        if not path:
-            raise Unreadable("An edit block needs the file's path on the line above SEARCH.")
+        above = block["path"].strip()
+        path = "" if above.startswith("```") else above.strip("'\"`*#: ")
         actions.append(Replace(path, block["old"], block["new"]))
     rest = _BLOCK.sub("\n", "\n" + text)
     if "SEARCH" in rest and "<<<<<" in rest:

@@ -63,7 +63,7 @@ class Desk:
             case SetLines(path, first, last, text):
                 return self._set_lines(path, first, last, text)
             case Replace(path, old, new):
-                return self._replace(path, old, new)
+                return self._replace(path or self.task.focus.path, old, new)
             case RunTests():
                 return self._test()
             case Bash(command):

@@ -35,6 +35,9 @@ def read(text: str) -> list[Action]:
             end = _end(lines, at + 1)
             first = int(edit[2])
             body = "\n".join(lines[at + 1 : end])
+            if not body and end == len(lines):
+                raise Unreadable("An edit is `edit PATH A B`, then the new lines, then `end`; an "
+                                 "`end` at once takes the lines out.")  # fmt: skip
             actions.append(SetLines(edit[1].strip("'\"`"), first, int(edit[3] or first), body))
             at = end + 1
             continue
