@@ -35,6 +35,7 @@ BLOCK = "{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
         ("lines", "search def f(", [Search("def f(")]),
         ("lines", "edit a.py 2 3\n  x\nend\ntest", [SetLines("a.py", 2, 3, "  x"), RunTests()]),
         ("lines", "```\nedit a.py 2\n    y = 1\n```", [SetLines("a.py", 2, 2, "    y = 1")]),
+        ("lines", "edit a.py 2 2\n```python\n  y\n```\nend", [SetLines("a.py", 2, 2, "  y")]),
         ("lines", "edit a.py 2 2\nend", [SetLines("a.py", 2, 2, "")]),
         ("lines", "Done", [Submit()]),
         ("blocks", BLOCK.format(path="a.py", old="x", new="y"), [Replace("a.py", "x", "y")]),

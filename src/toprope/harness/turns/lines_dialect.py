@@ -32,9 +32,11 @@ def read(text: str) -> list[Action]:
     while at < len(lines):
         edit = _EDIT.match(lines[at].strip().strip("`"))
         if edit:
-            end = _end(lines, at + 1)
+            fenced = at + 1 < len(lines) and lines[at + 1].startswith("```")
+            begin = at + 2 if fenced else at + 1
+            end = _end(lines, begin)
             first = int(edit[2])
-            body = "\n".join(lines[at + 1 : end])
+            body = "\n".join(lines[begin:end])
             if not body and end == len(lines):
                 raise Unreadable("An edit is `edit PATH A B`, then the new lines, then `end`; an "
                                  "`end` at once takes the lines out.")  # fmt: skip
