@@ -10,6 +10,7 @@ import pytest
 
 from toprope.forge.repository import Options, make
 from toprope.forge.repository.baseline import NoUsableTests
+from toprope.forge.repository.bugs import UNTOUCHABLE
 from toprope.forge.repository.cutting import without
 from toprope.forge.repository.dealing import By, deal
 from toprope.forge.repository.history import NoHistory
@@ -18,6 +19,7 @@ from toprope.forge.repository.source import SourceError, open_repository
 from toprope.forge.repository.surroundings import NoEnvironment
 from toprope.forge.repository.telling import tell
 from toprope.grading import grade
+from toprope.grading.verdict import is_editable
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_environments, load_taskset, save_taskset
 from toprope.terms import Outcome, Split, Tier
@@ -390,3 +392,11 @@ def test_a_folder_without_history_is_told_so(tmp_path):
     chosen = options(commits=True)
     with pytest.raises(NoHistory, match="is no git checkout"):
         make(str(tmp_path / "plain"), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
+
+
+def test_code_whose_folder_only_ends_like_tests_may_be_changed(made):
+    task = replace(made.taskset.tasks[0], editable=("src/*.py", *UNTOUCHABLE))
+    for path in ("src/latest/a.py", "src/contests/b.py", "src/greatest_hits.py"):
+        assert is_editable(path, task), path
+    for path in ("src/tests/a.py", "src/x/test_a.py", "src/a_test.py", "src/x/conftest.py"):
+        assert not is_editable(path, task), path

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from toprope.forge.repository.source import open_repository
+from toprope.forge.repository.source import read_folder
 from toprope.sandbox import Job, Limits, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
 from toprope.terms import Environment, Tree
@@ -95,7 +95,7 @@ def _files(folder: Path | None, task: str, tasks: str) -> tuple[Tree | None, Pat
     if task:
         return make_tree(load_taskset(tasks).by_id(task).start()), Path(tasks)
     if folder:
-        return open_repository(str(folder), "", Path()).tree, folder
+        return make_tree(read_folder(folder)), folder
     return None, Path()
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from toprope.forge.repository.source import open_repository
+from toprope.forge.repository.source import read_folder
 from toprope.grading import Grader
+from toprope.grading.verdict import real_changes
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_any, load_environments
 from toprope.terms import Task
@@ -41,9 +42,7 @@ def grade_attempt(
     The exit code is 0 whatever the outcome.
     """
     task = load_any(tasks).taskset.by_id(task_id)
-    start = task.start()
-    given = open_repository(str(files), "", Path()).tree.files
-    changes = {path: text for path, text in given.items() if start.get(path) != text}
+    changes = real_changes(task, read_folder(files))
     sandbox = open_sandbox(environments=load_environments(tasks))
     try:
         (verdict,) = Grader(sandbox).grade_many([(task.id, task, changes)])

@@ -7,11 +7,11 @@ ones that are there. It must not know how bugs are made.
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from toprope.forge.bugs import Bug
+from toprope.forge.chance import chance as named_chance
 from toprope.forge.harvest import Function
 from toprope.forge.operators import RESERVED
 from toprope.forge.spread import spread
@@ -42,8 +42,7 @@ class Dealt:
 
 def chance(*names: str) -> float:
     """Return a number in [0, 1) that depends on the seed and the names alone."""
-    digest = hashlib.sha256("\0".join([SEED, *names]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    return named_chance(SEED, *names)
 
 
 def deal(functions: Iterable[Function]) -> list[Dealt]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import ast
 import posixpath
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from toprope.grading.pytest_ids import find_function, path_of, without_parameters
+
+_NAME = "test_name_of_a_canary"
 _UNMET = "type('Unmet', (), {'__eq__': lambda s, o: False, '__hash__': None})()"
 
 
@@ -26,56 +29,67 @@ class Canaries:
     ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A falsified copy: the line it stands behind, its text and id with `_NAME` for its name."""
+
+    line: int
+    text: str
+    id: str
+
+
 def plant(files: Mapping[str, str], fail_to_pass: Sequence[str]) -> Canaries:
     """Return canaries for a suite whose test files are `files`, new names at every call."""
-    first = fail_to_pass[0].partition("::")[0]
-    name = f"test_{secrets.token_hex(6)}"
-    beside = posixpath.join(posixpath.dirname(first), f"{name}.py")
+    name = _new_name()
+    beside = posixpath.join(posixpath.dirname(path_of(fail_to_pass[0])), f"{name}.py")
     planted = {beside: f"def {name}():\n    assert {secrets.token_hex(4)!r} == 'x'\n"}
     ids = [f"{beside}::{name}"]
-    for path in dict.fromkeys(test.partition("::")[0] for test in fail_to_pass):
-        wanted = [test for test in fail_to_pass if test.partition("::")[0] == path]
+    for path in dict.fromkeys(path_of(test) for test in fail_to_pass):
         if path in files:
-            planted[path], more = _copies(files[path], path, wanted)
+            wanted = tuple(test for test in fail_to_pass if path_of(test) == path)
+            planted[path], more = _named(files[path], _copies(files[path], wanted))
             ids += more
     return Canaries(planted, tuple(ids))
 
 
-def _copies(text: str, path: str, wanted: Sequence[str]) -> tuple[str, list[str]]:
-    """Put a falsified copy behind each wanted test that allows one."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return text, []
+def _new_name() -> str:
+    return f"test_{secrets.token_hex(6)}"
+
+
+def _named(text: str, copies: Sequence[_Copy]) -> tuple[str, list[str]]:
+    """Put the copies into the text, from its end, each under a new name."""
     lines = text.split("\n")
     ids = []
-    places = {test: _find(tree, test) for test in dict.fromkeys(_plain(t) for t in wanted)}
-    found = [(node, test) for test, node in places.items() if node]
-    for node, test in sorted(found, key=lambda pair: -(pair[0].end_lineno or 0)):
-        name = f"test_{secrets.token_hex(6)}"
-        copy = _falsified(node, name)
-        if copy is None:
-            continue
-        margin = " " * node.col_offset
-        body = [margin + line if line else line for line in ast.unparse(copy).split("\n")]
-        lines[node.end_lineno : node.end_lineno] = ["", *body]
-        owner = test.rpartition("::")[0]
-        bracket = next((t for t in wanted if t.startswith(f"{test}[")), "")
-        ids.append(f"{owner}::{name}{bracket[len(test) :]}")
+    for copy in copies:
+        name = _new_name()
+        lines[copy.line : copy.line] = ["", *copy.text.replace(_NAME, name).split("\n")]
+        ids.append(copy.id.replace(_NAME, name))
     return "\n".join(lines), ids
 
 
-def _plain(test: str) -> str:
-    """The test's id without its parameters."""
-    return re.sub(r"\[.*$", "", test, flags=re.DOTALL)
+@lru_cache(maxsize=512)
+def _copies(text: str, wanted: tuple[str, ...]) -> tuple[_Copy, ...]:
+    """The copies that the wanted tests of a file allow, the last first.
 
-
-def _find(tree: ast.Module, test: str) -> ast.FunctionDef | None:
-    body: Sequence[ast.stmt] = tree.body
-    *classes, function = test.split("::")[1:] or [""]
-    for name in classes:
-        body = next((n.body for n in body if isinstance(n, ast.ClassDef) and n.name == name), [])
-    return next((n for n in body if isinstance(n, ast.FunctionDef) and n.name == function), None)
+    Remembered: the attempts of a group are graded with the same file.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return ()
+    copies = []
+    for test in dict.fromkeys(without_parameters(name) for name in wanted):
+        node = find_function(tree, test)
+        falsified = _falsified(node, _NAME) if isinstance(node, ast.FunctionDef) else None
+        if node is None or falsified is None:
+            continue
+        margin = " " * node.col_offset
+        body = [margin + line if line else line for line in ast.unparse(falsified).split("\n")]
+        case = next((name for name in wanted if name.startswith(f"{test}[")), test)
+        owner = test.rpartition("::")[0]
+        told = f"{owner}::{_NAME}{case.removeprefix(test)}"
+        copies.append(_Copy(node.end_lineno or node.lineno, "\n".join(body), told))
+    return tuple(sorted(copies, key=lambda copy: -copy.line))
 
 
 def _falsified(node: ast.FunctionDef, name: str) -> ast.FunctionDef | None:

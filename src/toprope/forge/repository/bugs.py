@@ -13,8 +13,9 @@ from toprope.forge.repository.trial import Noticed
 from toprope.terms import Focus, Source, Split, Suite, Task, Tree
 
 # What decides how tests are run is none of an attempt's business.
-UNTOUCHABLE = ("!*conftest.py", "!*test_*.py", "!*_test.py", "!*tests/*", "!*test/*",
-                "!setup.py", "!*sitecustomize.py", "!*usercustomize.py")  # fmt: skip
+_NAMES = ("conftest.py", "test_*.py", "*_test.py", "tests/*", "test/*", "setup.py",
+          "sitecustomize.py", "usercustomize.py")  # fmt: skip
+UNTOUCHABLE = tuple(glob for name in _NAMES for glob in (f"!{name}", f"!*/{name}"))
 
 
 def make_task(repository: Repository, bugs: Sequence[Candidate], noticed: Noticed) -> Task:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping, Sequence
+
+from toprope.grading.pytest_ids import find_function, path_of, without_parameters
 
 
 def without(files: Mapping[str, str], tests: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return (test files without these tests, files of which nothing else is left)."""
     changed: dict[str, str] = {}
     gone: list[str] = []
-    for path in dict.fromkeys(name.partition("::")[0] for name in tests):
-        mine = [name for name in tests if name.partition("::")[0] == path]
+    for path in dict.fromkeys(path_of(name) for name in tests):
+        mine = [name for name in tests if path_of(name) == path]
         text = _cut(files[path], mine)
         if text is None:
             gone.append(path)
@@ -29,9 +30,8 @@ def _cut(text: str, tests: Sequence[str]) -> str | None:
         return None
     drop: set[int] = set()
     lonely: list[ast.ClassDef] = []
-    for name in {re.sub(r"\[.*$", "", test, flags=re.DOTALL) for test in tests}:
-        *classes, function = name.split("::")[1:] or [""]
-        found = _find(tree, classes, function)
+    for name in {without_parameters(test) for test in tests}:
+        found = find_function(tree, name)
         if found is None:
             return None
         top = min([found.lineno, *(d.lineno for d in found.decorator_list)])
@@ -45,14 +45,3 @@ def _cut(text: str, tests: Sequence[str]) -> str | None:
         lines[at - 1] = " " * node.body[0].col_offset + "pass"
         drop.discard(at)
     return "\n".join(line for at, line in enumerate(lines, 1) if at not in drop)
-
-
-def _find(tree: ast.Module, classes: Sequence[str],
-          function: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:  # fmt: skip
-    body: Sequence[ast.stmt] = tree.body
-    for name in classes:
-        body = next((n.body for n in body if isinstance(n, ast.ClassDef) and n.name == name), [])
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
-            return node
-    return None

@@ -6,12 +6,12 @@ ones that are there.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from toprope.forge.chance import chance
 from toprope.terms import Split, Task, Tier
 
 _DEV, _HELDOUT, _NEAR = 0.05, 0.2, 0.1
@@ -76,9 +76,3 @@ def _by_place(tasks: Sequence[Task]) -> list[Task]:
         else replace(task, split=Split.DEV if at >= first_dev else Split.TRAIN, tier=None)
         for at, task in enumerate(tasks)
     ]
-
-
-def chance(*names: str) -> float:
-    """Return a number in [0, 1) that depends on the names alone."""
-    digest = hashlib.sha256("\0".join(names).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

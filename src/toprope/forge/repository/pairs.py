@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from toprope.forge.repository.dealing import By, chance, deal
+from toprope.forge.chance import chance
+from toprope.forge.repository.dealing import By, deal
 from toprope.forge.repository.sites import Candidate
 from toprope.terms import Task
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from toprope.forge.chance import chance
 from toprope.forge.operators import Edit, edits
 from toprope.forge.repository.baseline import Baseline
 
@@ -77,20 +78,16 @@ def candidates(sites: Sequence[Site], seed: str) -> list[Candidate]:
     by_operator: dict[str, list[Candidate]] = defaultdict(list)
     for site in sites:
         mine = [Candidate(site, edit, text) for edit, text in edits(site.text)]
-        for candidate in sorted(mine, key=lambda c: _draw(seed, c.key))[:_MOST_PER_FUNCTION]:
+        for candidate in sorted(mine, key=lambda c: chance(seed, c.key))[:_MOST_PER_FUNCTION]:
             by_operator[candidate.edit.operator].append(candidate)
     for queue in by_operator.values():
-        queue.sort(key=lambda c: _draw(f"{seed}:turn", c.key))
+        queue.sort(key=lambda c: chance(f"{seed}:turn", c.key))
     ordered = []
     while any(by_operator.values()):
         for name in sorted(by_operator):
             if by_operator[name]:
                 ordered.append(by_operator[name].pop())
     return ordered
-
-
-def _draw(seed: str, key: str) -> str:
-    return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 
 def _sites(path: str, text: str, baseline: Baseline) -> Iterator[Site]:

@@ -73,6 +73,14 @@ def open_repository(source: str, root: str, cache: Path) -> Repository:
     )
 
 
+def read_folder(folder: Path) -> dict[str, str]:
+    """Return the files of a folder that count, by path; raises `SourceError` if there are none."""
+    files = _read(folder)[0] if folder.is_dir() else {}
+    if not files:
+        raise SourceError(f"{folder} is no folder with files in it that git does not ignore")
+    return files
+
+
 def _read(folder: Path) -> tuple[dict[str, str], list[str]]:
     files: dict[str, str] = {}
     left_out = []

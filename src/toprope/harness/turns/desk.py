@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from toprope.grading.verdict import is_editable
+from toprope.grading.verdict import is_editable, real_changes
 from toprope.harness.turns.actions import (
     Action,
     Bash,
@@ -47,12 +47,8 @@ class Desk:
     def changes(self) -> dict[str, str]:
         """The editable files that differ from the start; what else was changed does not count."""
         self._look_again()
-        start = self.task.start()
-        return {
-            path: text
-            for path, text in self.files.items()
-            if start.get(path) != text and is_editable(path, self.task)
-        }
+        changed = real_changes(self.task, self.files)
+        return {path: text for path, text in changed.items() if is_editable(path, self.task)}
 
     def _do(self, action: Action) -> str:
         match action:
