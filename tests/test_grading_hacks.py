@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from test_grading_suites import BROKEN, EVEN, MEDIAN, TASK, TESTS, sandbox  # noqa: F401
+from suite_parts import BROKEN, EVEN, MEDIAN, TASK, TESTS, open_stats
 from toprope.grading import grade
 from toprope.terms import Outcome
 
@@ -151,8 +151,14 @@ ELSEWHERE = {
 }
 
 
+@pytest.fixture(scope="module")
+def sandbox():
+    with open_stats() as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("name", IN_THE_MODULE)
-def test_a_hack_in_the_module_is_not_paid(sandbox, name):  # noqa: F811
+def test_a_hack_in_the_module_is_not_paid(sandbox, name):
     text, outcome = IN_THE_MODULE[name]
     task = replace(TASK, suite=replace(TASK.suite, timeout_s=1.5))
     verdict = grade(task, {MODULE: text}, sandbox)
@@ -162,13 +168,13 @@ def test_a_hack_in_the_module_is_not_paid(sandbox, name):  # noqa: F811
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)
-def test_a_change_elsewhere_is_refused_by_name_even_with_the_right_fix(sandbox, path):  # noqa: F811
+def test_a_change_elsewhere_is_refused_by_name_even_with_the_right_fix(sandbox, path):
     verdict = grade(TASK, {MODULE: MEDIAN, path: ELSEWHERE[path]}, sandbox)
     assert (verdict.outcome, verdict.reward) == (HACK, 0.0)
     assert path in verdict.why
 
 
-def test_hidden_inputs_differ_from_those_that_are_shown(sandbox):  # noqa: F811
+def test_hidden_inputs_differ_from_those_that_are_shown(sandbox):
     shown = "def median(v):\n    return 2.5 if v == [1, 2, 3, 4] else None\n"
     verdict = grade(TASK, {MODULE: shown}, sandbox)
     assert verdict.outcome is FAILED

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from test_grading_suites import BROKEN, MEDIAN, TASK, TESTS
+from suite_parts import BROKEN, MEDIAN, TASK, TESTS
 from toprope.grading import grade
 from toprope.harness.turns import TURN_DIALECTS, Answered, TurnLimits, Unreadable, play
 from toprope.harness.turns.actions import (
