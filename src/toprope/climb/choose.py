@@ -52,7 +52,7 @@ def train_batch(
 
 def heldout_panel(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
     """Return `count` held-out tasks drawn evenly over the tiers, new source functions first."""
-    held = [t for t in tasks if t.split is Split.HELDOUT]
+    held = [t for t in tasks if t.split is Split.HELDOUT and not t.impossible]
     if not count or count >= len(held):
         return held
     order = random.Random(f"{seed}:heldout")

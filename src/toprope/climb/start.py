@@ -62,7 +62,7 @@ def assemble(
     if isinstance(teacher, LiveTeacher):
         teacher.keep_in(TeacherAnswers(ledger.journal))
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
-    ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.tasks))
+    ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
     ledger.record_facts(
         {
             **_facts(config, folder, taskset, student, sandbox),

@@ -13,7 +13,7 @@ from toprope.tasks.rows import Row
 from toprope.terms import Task
 
 _IN_ROW = ("split", "tier", "focus", "editable", "entry", "calls")
-_IN_METADATA = ("source", "features")
+_IN_METADATA = ("source", "features", "impossible")
 
 
 def own_fields(task: Task) -> Row:
@@ -40,6 +40,8 @@ def own_fields(task: Task) -> Row:
         }
     fields["source"] = asdict(task.source)
     fields["features"] = dict(task.features)
+    if task.impossible:
+        fields["impossible"] = True
     return fields
 
 

@@ -37,6 +37,8 @@ def to_row(task: Task) -> Row:
         "solution": packed(task.solution, task.tree),
         "metadata": {"toprope": {"source": asdict(task.source), "features": dict(task.features)}},
     }
+    if task.impossible:
+        row["metadata"]["toprope"]["impossible"] = True
     if task.tree:
         row["tree"] = task.tree.hash
     if task.removed:
@@ -87,6 +89,7 @@ def _read(row: Mapping[str, Any], trees: Trees) -> Task:
         suite=suite,
         tree=tree,
         removed=tuple(row.get("removed", ())),
+        impossible=_field(own.get("impossible", False), "metadata.toprope.impossible", bool),
     )
 
 
@@ -146,7 +149,7 @@ def _texts(row: Mapping[str, Any], name: str, tree: Tree | None) -> dict[str, st
 
 def _field(value: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind):
-        wanted = "an object" if kind is dict else "a list"
+        wanted = {dict: "an object", list: "a list", bool: "true or false"}[kind]
         raise ValueError(f"{name}: expected {wanted}, got {str(value)[:60]!r}")
     return value
 

@@ -35,8 +35,18 @@ class Taskset:
     hash: str
 
     def split(self, split: Split) -> tuple[Task, ...]:
-        """Return the tasks of one split, in order."""
-        return tuple(task for task in self.tasks if task.split is split)
+        """Return the tasks of one split, in order; impossible ones belong to none."""
+        return tuple(t for t in self.tasks if t.split is split and not t.impossible)
+
+    @property
+    def ordinary(self) -> tuple[Task, ...]:
+        """The tasks that can be solved, in order."""
+        return tuple(task for task in self.tasks if not task.impossible)
+
+    @property
+    def impossible(self) -> tuple[Task, ...]:
+        """The tasks that nobody can solve: a pass of one is an alarm."""
+        return tuple(task for task in self.tasks if task.impossible)
 
     def by_id(self, task_id: str) -> Task:
         """Return the task called `task_id`; raises `TasksetNotFound` if there is none."""
