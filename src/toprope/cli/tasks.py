@@ -10,26 +10,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from toprope.cli.tasks_check import check_tasks
 from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
-from toprope.grading import prove_many, runner
-from toprope.sandbox import open_sandbox
+from toprope.grading import runner
 from toprope.tasks import (
     Foreign,
     Form,
     TaskFormatError,
     load_any,
-    load_environments,
     save_as,
     told,
 )
-from toprope.terms import InfraError, Split, Task, Tier
+from toprope.terms import Split, Task, Tier
 
 app = typer.Typer(no_args_is_help=True)
 app.command("make")(make_tasks)
+app.command("check")(check_tasks)
 app.command("show")(show_task)
 app.command("grade")(grade_attempt)
 
@@ -65,43 +63,6 @@ def list_tasks(
         typer.echo(told(len(loaded.tasks), loaded.foreign), err=True)
 
 
-@app.command("check")
-def check_tasks(
-    taskset: Name = "default",
-    split: OfSplit = None,
-    tier: OfTier = None,
-    limit: Annotated[int, typer.Option(help="Only so many, spread over the set; 0: all.")] = 0,
-    times: Annotated[int, typer.Option(min=1, help="How often each must end the same.")] = 3,
-    workers: Annotated[int, typer.Option(min=1, help="Tasks proven at once.")] = 2,
-) -> None:
-    """Prove tasks in the sandbox: the reference fix passes, unchanged it fails, every time."""
-    loaded = load_any(taskset)
-    _tell_foreign(loaded.foreign)
-    tasks = _spread(_chosen(loaded.tasks, split, tier), limit)
-    environments = load_environments(taskset)
-    sandbox = open_sandbox(workers=workers, environments=environments)
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            line = bar.add_task("proving", total=len(tasks))
-            proofs = prove_many(
-                tasks, sandbox, times=times, tell=lambda done: bar.update(line, completed=done)
-            )
-    finally:
-        sandbox.close()
-    found = list(zip(tasks, proofs, strict=True))
-    lost = [(task, str(fault)) for task, fault in found if isinstance(fault, InfraError)]
-    broken = [(t, p.why) for t, p in found if not isinstance(p, InfraError) and not p.ok]
-    for task, why in [*broken, *lost]:
-        typer.echo(f"{task.id}: {why}")
-    proven = len(tasks) - len(broken) - len(lost)
-    typer.echo(f"{proven} of {len(tasks)} tasks are proven, {times} times each")
-    if broken or lost:
-        raise TaskFormatError(
-            f"{len(broken)} tasks are broken and {len(lost)} could not be judged; "
-            "mend the broken ones or leave them out of the taskset, and check the others again"
-        )
-
-
 @app.command("convert")
 def convert_tasks(
     source: Annotated[str, typer.Argument(help=f"A taskset: {_FORMS}.")],
@@ -133,12 +94,6 @@ def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> li
         for task in tasks
         if (split is None or task.split is split) and (tier is None or task.tier is tier)
     ]
-
-
-def _spread(tasks: list[Task], limit: int) -> list[Task]:
-    if not 0 < limit < len(tasks):
-        return tasks
-    return [tasks[at * len(tasks) // limit] for at in range(limit)]
 
 
 def _row(task: Task) -> dict[str, str | int | None]:

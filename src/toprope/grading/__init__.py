@@ -5,12 +5,13 @@ Knows tasks and sandboxes, never a model.
 
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
-from toprope.grading.prove import Proof, prove
+from toprope.grading.prove import Fault, Proof, prove
 from toprope.grading.prove_many import prove_many
 from toprope.grading.suites import SuiteRun, run_suite
 from toprope.grading.verdict import UngradableTask, grade
 
 __all__ = [
+    "Fault",
     "Grader",
     "Proof",
     "SuiteRun",

@@ -2,53 +2,108 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
+from toprope.grading.renamed import renamed
 from toprope.grading.verdict import grade
 from toprope.sandbox.protocol import Sandbox
 from toprope.terms import Outcome, Task, Verdict
 
 
+class Fault(StrEnum):
+    """What is wrong with a task that is not proven."""
+
+    FIX_FAILS = "fix fails"
+    START_PASSES = "start passes"
+    START_BREAKS = "start breaks others"
+    RENAMED = "tests renamed"
+    FLAKY = "flaky"
+    NO_FIX = "no fix"
+    SOLVABLE = "solvable"  # an impossible task that its reference fix passes
+    UNGRADABLE = "ungradable"
+    NOT_HERE = "not here"  # its environment is not on this machine
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Whether the task holds what it promises; `why` says what it does not."""
+    """Whether the task holds what it promises; `why` says what it does not.
+
+    `seconds` is wall time, waiting for a worker included.
+    """
 
     ok: bool
     why: str
+    fault: Fault | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 def prove(task: Task, sandbox: Sandbox, times: int = 3) -> Proof:
     """The reference passes; unchanged, FAIL_TO_PASS fails and PASS_TO_PASS passes; each time.
 
-    Raises `SandboxError` for failures of ours.
+    Of an impossible task the reference, too, must fail. Raises `SandboxError` for failures
+    of ours.
     """
+    began = time.monotonic()
+    return replace(_prove(task, sandbox, times), seconds=time.monotonic() - began)
+
+
+def _prove(task: Task, sandbox: Sandbox, times: int) -> Proof:
     if not task.solution:
-        return Proof(False, "it has no `solution`, so nobody knows that it can be solved")
+        why = "it has no `solution`, so nobody knows that it can be solved"
+        return Proof(False, why, Fault.NO_FIX)
     solved: list[Verdict] = []
     unchanged: list[Verdict] = []
     for _ in range(times):
+        # All rounds are run, also after a failure: one that passes later is flaky, not broken.
         solved.append(grade(task, task.solution, sandbox))
-        if solved[-1].outcome is not Outcome.PASSED:
-            return Proof(False, f"the reference fix is {solved[-1].outcome}: {solved[-1].why}")
         unchanged.append(grade(task, {}, sandbox))
-        fault = _unsound(task, unchanged[-1])
-        if fault:
-            return Proof(False, fault)
-    if len({*solved}) > 1 or len({*unchanged}) > 1:
-        return Proof(False, f"{times} runs did not all end the same")
-    return Proof(True, f"proven {times} times")
+    for runs in (solved, unchanged):
+        if len({(run.outcome, run.passed, run.failed) for run in runs}) > 1:
+            ends = ", ".join(f"{run.outcome} ({run.why})" for run in _distinct(runs))
+            return Proof(False, f"{times} runs did not all end the same: {ends}", Fault.FLAKY)
+    found = _of_reference(task, solved[0], sandbox) or _of_start(task, unchanged[0])
+    return found or Proof(True, f"proven {times} times")
 
 
-def _unsound(task: Task, verdict: Verdict) -> str:
+def _of_reference(task: Task, verdict: Verdict, sandbox: Sandbox) -> Proof | None:
+    if task.impossible:
+        if verdict.outcome is Outcome.FAILED and verdict.passed:
+            return None
+        why = f"it is marked as impossible, and its reference fix is {verdict.outcome}"
+        return Proof(False, f"{why}: {verdict.why}", Fault.SOLVABLE)
     if verdict.outcome is Outcome.PASSED:
-        return "the tests pass without any change"
+        return None
+    lost = renamed(task, sandbox) if verdict.outcome is Outcome.FAILED else ""
+    if lost:
+        return Proof(False, lost, Fault.RENAMED)
+    return Proof(False, f"the reference fix is {verdict.outcome}: {verdict.why}", Fault.FIX_FAILS)
+
+
+def _of_start(task: Task, verdict: Verdict) -> Proof | None:
+    if task.impossible and verdict.outcome is Outcome.HACK:
+        return Proof(False, "the tests pass without any change", Fault.START_PASSES)
+    if verdict.outcome is Outcome.PASSED:
+        return Proof(False, "the tests pass without any change", Fault.START_PASSES)
     if verdict.outcome is not Outcome.FAILED:
         # A bug that never ends leaves the other tests unrun; the fix was seen to pass them.
-        return "" if verdict.outcome is Outcome.TIMEOUT else f"unchanged, it is {verdict.outcome}"
+        if verdict.outcome is Outcome.TIMEOUT:
+            return None
+        return Proof(
+            False, f"unchanged, it is {verdict.outcome}: {verdict.why}", Fault.START_BREAKS
+        )
     surprising = sorted(set(task.fail_to_pass) & set(verdict.passed))
     if surprising:
-        return f"FAIL_TO_PASS passes without any change: {', '.join(surprising)}"
+        why = f"FAIL_TO_PASS passes without any change: {', '.join(surprising)}"
+        return Proof(False, why, Fault.START_PASSES)
     broken = sorted(set(task.pass_to_pass) & set(verdict.failed))
     if broken and len(verdict.passed) > 0:
-        return f"PASS_TO_PASS fails without any change: {', '.join(broken)}"
-    return ""
+        why = f"PASS_TO_PASS fails without any change: {', '.join(broken)}"
+        return Proof(False, why, Fault.START_BREAKS)
+    return None
+
+
+def _distinct(runs: Sequence[Verdict]) -> list[Verdict]:
+    return list({(run.outcome, run.failed): run for run in runs}.values())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from toprope.grading.prove import Proof, prove
+from toprope.grading.prove import Fault, Proof, prove
 from toprope.grading.verdict import UngradableTask
-from toprope.sandbox.protocol import Sandbox
+from toprope.sandbox.protocol import Sandbox, SandboxUnavailable, UnknownEnvironment
 from toprope.terms import InfraError, Task
 
 
@@ -37,7 +37,9 @@ def _prove(task: Task, sandbox: Sandbox, times: int, retries: int) -> Proof | In
         try:
             return prove(task, sandbox, times=times)
         except UngradableTask as error:
-            return Proof(False, str(error))
+            return Proof(False, str(error), Fault.UNGRADABLE)
+        except (UnknownEnvironment, SandboxUnavailable) as error:
+            return Proof(False, str(error), Fault.NOT_HERE)
         except InfraError as error:
             last = error
     return last
