@@ -13,7 +13,6 @@ from toprope.forge.repository.baseline import NoUsableTests
 from toprope.forge.repository.bugs import UNTOUCHABLE
 from toprope.forge.repository.cutting import without
 from toprope.forge.repository.dealing import By, deal
-from toprope.forge.repository.history import NoHistory
 from toprope.forge.repository.secrets import SecretFound, refuse_secrets
 from toprope.forge.repository.source import SourceError, open_repository
 from toprope.forge.repository.surroundings import NoEnvironment
@@ -130,7 +129,8 @@ def git(folder, *words):
 
 
 def options(**changes):
-    return replace(Options(python=sys.executable, limit=12, jobs=1, pairs=0.2), **changes)
+    chosen = Options(python=sys.executable, limit=12, jobs=1, pairs=0.2, impossible=0)
+    return replace(chosen, **changes)
 
 
 def quiet(what, done, wanted):
@@ -272,6 +272,15 @@ def test_secrets_stop_a_make_before_anything_runs(tmp_path, path, text, what):
     assert not Path(tmp_path / "t.jsonl").exists()
 
 
+def test_a_password_for_a_host_that_is_reserved_for_examples_is_none():
+    address = "x = 'https://me:longpassword@{}/path'\n"
+    for host in ("example.com", "www.example.org", "localhost", "db.test"):
+        refuse_secrets({"a.py": address.format(host)})
+    for host in ("example.com.net", "localhost.de", "my-example.com", "db.testing"):
+        with pytest.raises(SecretFound):
+            refuse_secrets({"a.py": address.format(host)})
+
+
 def test_ordinary_code_holds_no_secrets():
     import toprope
 
@@ -329,48 +338,6 @@ def test_progress_of_another_repository_is_not_used(repository, tmp_path):
     assert "x" not in made.words
 
 
-@pytest.fixture
-def history(tmp_path):
-    """A checkout whose commits fix a bug with a test, add a test only, and move code only."""
-    folder = tmp_path / "calc"
-    (folder / "tests").mkdir(parents=True)
-    code, tests = folder / "calc.py", folder / "tests" / "test_calc.py"
-    code.write_text("def half(n):\n    return n // 2\n\n\ndef twice(n):\n    return n + n\n")
-    tests.write_text(
-        "from calc import half, twice\n\ndef test_twice():\n    assert twice(2) == 4\n"
-    )
-    git(folder, "init", "-q")
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "begin")
-    code.write_text(code.read_text().replace("n // 2", "n / 2"))
-    tests.write_text(tests.read_text() + "\ndef test_half():\n    assert half(3) == 1.5\n")
-    git(folder, "commit", "-qam", "half keeps fractions\n\nSigned-off-by: me <a@b>")
-    tests.write_text(tests.read_text() + "\ndef test_zero():\n    assert half(0) == 0\n")
-    git(folder, "commit", "-qam", "one more test")
-    code.write_text(code.read_text().replace("n + n", "2 * n"))
-    tests.write_text(tests.read_text() + "\ndef test_minus():\n    assert twice(-1) == -2\n")
-    git(folder, "commit", "-qam", "twice by product")
-    return folder
-
-
-def test_commits_with_code_and_tests_become_tasks(history, tmp_path):
-    chosen = options(commits=True, by=By.DATE)
-    made = make(str(history), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
-    assert made.words == {"task": 1, "tests pass without it": 1}
-    (task,) = load_taskset(tmp_path / "t.jsonl").tasks
-    assert task.fail_to_pass == ("tests/test_calc.py::test_half",)
-    assert task.pass_to_pass == ("tests/test_calc.py::test_twice",)
-    assert task.statement.startswith("half keeps fractions\n\nA test fails (")
-    assert "Signed-off-by" not in task.statement
-    assert "n // 2" in task.start()["calc.py"]
-    assert "test_half" not in task.start()["tests/test_calc.py"]
-    assert task.source.function == "half"
-    with open_sandbox(environments=load_environments(tmp_path)) as sandbox:
-        assert grade(task, {}, sandbox).outcome is Outcome.FAILED
-        assert grade(task, {"calc.py": "def half(n): return n / 2\ndef twice(n): return n + n\n"},
-                     sandbox).outcome is Outcome.PASSED  # fmt: skip
-
-
 def test_tests_that_do_not_always_pass_carry_no_tasks(tmp_path):
     folder = tmp_path / "dice"
     folder.mkdir()
@@ -386,12 +353,34 @@ def test_tests_that_do_not_always_pass_carry_no_tasks(tmp_path):
     assert "flaky" in made.baseline.bad.values()
 
 
-def test_a_folder_without_history_is_told_so(tmp_path):
-    (tmp_path / "plain" / "tests").mkdir(parents=True)
-    (tmp_path / "plain" / "tests" / "test_a.py").write_text("def test_a(): pass\n")
-    chosen = options(commits=True)
-    with pytest.raises(NoHistory, match="is no git checkout"):
-        make(str(tmp_path / "plain"), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
+def test_a_test_whose_id_changes_from_run_to_run_is_named_and_carries_no_task(tmp_path):
+    folder = tmp_path / "ids"
+    folder.mkdir()
+    (folder / "same.py").write_text("def same(n):\n    return n\n")
+    (folder / "test_same.py").write_text(
+        "import time\nimport pytest\nfrom same import same\n\n"
+        "@pytest.mark.parametrize('n', [time.time_ns()])\ndef test_now(n):\n"
+        "    assert same(n) == n\n\ndef test_same():\n    assert same(2) == 2\n"
+    )
+    made = make(str(folder), tmp_path / "t.jsonl", options(limit=1, pairs=0), tmp_path, quiet)
+    assert list(made.baseline.good) == ["test_same.py::test_same"]
+    assert made.baseline.counts == {"passed": 1, "renamed": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import freezing\n\ndef test_a():\n    pass\n", "the environment lacks freezing"),
+        ("def test_a():\n    raise OSError('no display')\n", "most often: test_a.py:2: OSError"),
+        ("import unittest\n", "finds no tests here. Name them with --tests"),
+    ],
+)
+def test_why_no_test_can_be_used_is_said(tmp_path, text, said):
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    (folder / "test_a.py").write_text(text)
+    with pytest.raises(NoUsableTests, match=said):
+        make(str(folder), tmp_path / "t.jsonl", options(), tmp_path, quiet)
 
 
 def test_code_whose_folder_only_ends_like_tests_may_be_changed(made):

@@ -109,6 +109,12 @@ def _print(result: dict[str, Any]) -> None:
     for subject in result["subjects"]:
         told = ", ".join(f"{count} {name}" for name, count in subject["outcomes"].items())
         typer.echo(f"{subject['name']}: {told}; {subject['seconds']:.0f} s")
+        baits = subject["impossible"]
+        if baits and baits["alarms"]:
+            typer.secho(
+                f"ALARM: {subject['name']} passed {baits['alarms']} of {baits['draws']} draws of "
+                "impossible tasks; do not trust its pass rates", fg="red",
+            )  # fmt: skip
 
 
 def _rate(point: dict[str, Any] | None) -> str:

@@ -47,7 +47,7 @@ def list_tasks(
     """List the tasks: id, split, tier, and where each comes from; counts at the end."""
     loaded = load_any(taskset)
     name, digest = loaded.taskset.name, loaded.taskset.hash
-    tasks = _chosen(loaded.tasks, split, tier)
+    tasks = loaded.taskset.chosen(split, tier)
     rows = [_row(task) for task in tasks]
     if as_json:
         whole = {"name": name, "hash": digest, "tasks": rows}
@@ -88,20 +88,12 @@ def _tell_foreign(foreign: Sequence[Foreign]) -> None:
         typer.echo(f"{task.id}\tneeds a container: {task.needs}")
 
 
-def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> list[Task]:
-    return [
-        task
-        for task in tasks
-        if (split is None or task.split is split) and (tier is None or task.tier is tier)
-    ]
-
-
 def _row(task: Task) -> dict[str, str | int | None]:
     source = task.source
     return {
         "id": task.id,
-        "split": task.split.value,
-        "tier": task.tier.value if task.tier else None,
+        "split": "impossible" if task.impossible else task.split.value,
+        "tier": task.tier.value if task.tier and not task.impossible else None,
         "package": f"{source.package} {source.version}",
         "function": f"{source.path}:{source.line} {source.function}",
         "licence": source.licence,
@@ -110,7 +102,10 @@ def _row(task: Task) -> dict[str, str | int | None]:
 
 
 def _counts(tasks: Sequence[Task]) -> str:
-    kinds = Counter(f"{t.split} ({t.tier})" if t.tier else str(t.split) for t in tasks)
+    kinds = Counter(
+        "impossible" if t.impossible else f"{t.split} ({t.tier})" if t.tier else str(t.split)
+        for t in tasks
+    )
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     packages = len({task.source.package for task in tasks})
     functions = len({task.source.cluster for task in tasks})

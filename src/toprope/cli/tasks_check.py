@@ -41,7 +41,7 @@ def check_tasks(
     1 if one is not.
     """
     loaded = load_any(taskset)
-    tasks = _spread(_chosen(loaded.tasks, split, tier), limit)
+    tasks = _spread(loaded.taskset.chosen(split, tier), limit)
     found = _prove(tasks, taskset, times, workers)
     bad = [one for one in found if one.fault]
     if as_json:
@@ -72,15 +72,7 @@ def _prove(tasks: Sequence[Task], taskset: str, times: int, workers: int) -> lis
     return checked(tasks, proofs)
 
 
-def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> list[Task]:
-    return [
-        task
-        for task in tasks
-        if (split is None or task.split is split) and (tier is None or task.tier is tier)
-    ]
-
-
-def _spread(tasks: list[Task], limit: int) -> list[Task]:
+def _spread(tasks: Sequence[Task], limit: int) -> Sequence[Task]:
     if not 0 < limit < len(tasks):
         return tasks
     return [tasks[at * len(tasks) // limit] for at in range(limit)]

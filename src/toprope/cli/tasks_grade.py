@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from toprope.forge.repository.source import read_folder
+from toprope.forge.repository.source import read_attempt
 from toprope.grading import Grader
-from toprope.grading.verdict import real_changes
+from toprope.grading.verdict import is_editable, real_changes
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_any, load_environments
 from toprope.terms import Task
@@ -19,6 +19,7 @@ TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, as `li
 OfTasks = Annotated[str, typer.Option("--tasks", help="The taskset that has the task.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SHOWN_TESTS = 12
+_SHOWN_FILES = 5
 
 
 def show_task(task_id: TaskId, tasks: OfTasks = "default") -> None:
@@ -39,10 +40,13 @@ def grade_attempt(
     """Grade an attempt as an episode's is: in a fresh sandbox, its changes over the task's files.
 
     Files that are as in the starting state, and files that are missing, count as unchanged.
+    Of what git ignores only files that an attempt may change are read; the others are named.
     The exit code is 0 whatever the outcome.
     """
     task = load_any(tasks).taskset.by_id(task_id)
-    changes = real_changes(task, read_folder(files))
+    start = task.start()
+    found, left_out = read_attempt(files, lambda path: path in start or is_editable(path, task))
+    changes = real_changes(task, found)
     sandbox = open_sandbox(environments=load_environments(tasks))
     try:
         (verdict,) = Grader(sandbox).grade_many([(task.id, task, changes)])
@@ -50,11 +54,19 @@ def grade_attempt(
         sandbox.close()
     told = {"outcome": str(verdict.outcome), "reward": verdict.reward, "why": verdict.why}
     if as_json:
-        more = {"level": verdict.level, "changed": sorted(changes), "passed": verdict.passed}
+        more = {
+            "level": verdict.level,
+            "changed": sorted(changes),
+            "left_out": left_out,
+            "passed": verdict.passed,
+        }
         typer.echo(json.dumps({**told, **more, "failed": verdict.failed}))
         return
     typer.echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
     typer.echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
+    if left_out:
+        others = f" and {len(left_out) - _SHOWN_FILES} more" if left_out[_SHOWN_FILES:] else ""
+        typer.echo(f"not read ({len(left_out)}): {', '.join(left_out[:_SHOWN_FILES])}{others}")
 
 
 def story(task: Task) -> list[str]:
@@ -62,7 +74,7 @@ def story(task: Task) -> list[str]:
     source, focus = task.source, task.focus
     place = f"{source.path}:{source.line} {source.function}"
     lines = [
-        f"{task.id}  ({task.split}{f', {task.tier}' if task.tier else ''})",
+        f"{task.id}  ({_place(task)})",
         f"from {source.package} {source.version}, {place}, {source.licence or 'no licence known'}, "
         f"bug: {source.operator or 'by hand'}",
         "",
@@ -77,6 +89,12 @@ def story(task: Task) -> list[str]:
     lines += ["", *_tests(task)]
     features = ", ".join(f"{name} {value}" for name, value in task.features.items())
     return [*lines, f"features: {features}"] if features else lines
+
+
+def _place(task: Task) -> str:
+    if task.impossible:
+        return "impossible: its tests contradict each other, and a pass raises the alarm"
+    return f"{task.split}, {task.tier}" if task.tier else str(task.split)
 
 
 def _tests(task: Task) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from toprope.cli.tasks_made import summary
 from toprope.forge.repository import Made, Options, make
 from toprope.forge.repository.dealing import By
+from toprope.forge.repository.trial import MOST_TESTS
 
 
 class Kind(StrEnum):
@@ -53,6 +54,12 @@ def make_tasks(
     pairs: Annotated[
         float, typer.Option(min=0, max=1, help="The share of tasks with two bugs.")
     ] = 0.1,
+    impossible: Annotated[
+        int | None, typer.Option(min=0, help="Baits that nobody can solve; else 1 %, at least 2.")
+    ] = None,
+    pass_to_pass: Annotated[
+        str, typer.Option(help="How many tests are required of a bug's fix at most, or all.")
+    ] = str(MOST_TESTS),
     kind: Annotated[
         Kind, typer.Option("--from", help="Bugs put in, or the repository's own commits.")
     ] = Kind.INJECTED,
@@ -90,6 +97,8 @@ def make_tasks(
         by=split or (By.DATE if kind is Kind.COMMITS else By.FUNCTION),
         seed=seed,
         jobs=jobs,
+        most_tests=_most_tests(pass_to_pass),
+        impossible=0 if preview else impossible,
         allow_secrets=tuple(allow_secret or ()),
     )
     started = time.monotonic()
@@ -101,6 +110,14 @@ def make_tasks(
         return
     for line in summary(made, out, time.monotonic() - started):
         typer.echo(line)
+
+
+def _most_tests(word: str) -> int:
+    if word == "all":
+        return 0
+    if word.isdecimal() and int(word) > 0:
+        return int(word)
+    raise typer.BadParameter("give a number of tests, or all", param_hint="--pass-to-pass")
 
 
 def _with_bar(source: str, out: Path, options: Options) -> Made:
@@ -120,29 +137,3 @@ def _show(made: Made) -> None:
     for task in made.taskset.tasks:
         typer.secho(f"\n{task.id}", bold=True)
         typer.echo(task.statement)
-
-
-def summary(made: Made, out: Path, seconds: float) -> list[str]:
-    """What a make gave, and what it did not, in lines."""
-    tasks = made.taskset.tasks
-    ended = ", ".join(f"{count} {word}" for word, count in made.baseline.counts.most_common())
-    words = ", ".join(f"{count} {word}" for word, count in made.words.most_common())
-    operators = Counter(task.source.operator for task in tasks if "+" not in task.source.operator)
-    splits = Counter(f"{t.split} ({t.tier})" if t.tier else str(t.split) for t in tasks)
-    lines = [
-        f"{made.repository.name} {made.repository.version[:12]}: "
-        f"{len(made.repository.tree.files)} files, Python {made.surroundings.version}",
-        f"tests, run three times: {ended}",
-        f"bugs tried: {words}; {made.untried} more candidates",
-        f"{len(tasks)} tasks in {len({t.source.cluster for t in tasks})} functions: "
-        + ", ".join(f"{count} {split}" for split, count in splits.items()),
-        "operators: " + ", ".join(f"{name} {count}" for name, count in operators.most_common()),
-        f"{len(tasks) * 3600 / max(seconds, 1):.0f} tasks an hour",
-        f"{out} {made.taskset.hash[:12]}; environment in {out.with_name('environment.toml')}",
-    ]
-    if made.baseline.bad:
-        shown = [f"{name}: {word}" for name, word in list(made.baseline.bad.items())[:5]]
-        lines.insert(2, "left out: " + "; ".join(shown))
-    if not made.repository.licence:
-        lines.append("no licence was found in the repository: mind whom you give the tasks to")
-    return lines

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from toprope.climb.config import ClimbConfig
+from toprope.climb.play import Plan
+from toprope.tasks import Taskset
 from toprope.terms import Split, State, Task, Tier
 
 REVIEW_SHARE = 0.04
 REST = 8
+_BAITS, _BAIT_DRAWS = 8, 4
 
 
 class Look(NamedTuple):
@@ -63,6 +66,12 @@ def heldout_panel(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
         share = (count - len(panel)) // (len(tiers) - at)
         panel += spread(order.sample(mine, len(mine)))[:share]
     return panel
+
+
+def bait_plans(taskset: Taskset, seed: int, purpose: str) -> list[Plan]:
+    """Return a few draws of a few impossible tasks; none where the taskset has none."""
+    chosen = random_part(taskset.impossible, _BAITS, seed, purpose)
+    return [Plan(task, purpose, _BAIT_DRAWS) for task in chosen]
 
 
 def spread(tasks: Sequence[Task]) -> list[Task]:

@@ -17,7 +17,7 @@ from toprope.climb import choose
 from toprope.climb.play import Plan
 from toprope.climb.start import task_row
 from toprope.climb.subjects import Subject
-from toprope.grading import Grader
+from toprope.grading import ALARM, Grader
 from toprope.ledger import points
 from toprope.ledger.points import Tally
 from toprope.sandbox import Sandbox
@@ -82,7 +82,7 @@ def evaluate(
     told, first = [], None
     for subject in subjects:
         began = time.monotonic()
-        verdicts = _play(evaluation, subject, tasks, grader, tell)
+        verdicts, baits = _play(evaluation, subject, tasks, grader, tell)
         tallies = {task_id: _tally(found) for task_id, found in verdicts.items()}
         first = tallies if first is None else first
         outcomes = Counter(str(v.outcome) for found in verdicts.values() for v in found)
@@ -93,6 +93,7 @@ def evaluate(
                 "tiers": points.by_tier(tallies, rows, evaluation.draws),
                 "gain": None if tallies is first else points.gains(first, tallies, rows),
                 "outcomes": dict(sorted(outcomes.items())),
+                "impossible": baits,
                 "sampled_tokens": subject.sampled_tokens,
                 "seconds": round(time.monotonic() - began, 3),
             }
@@ -113,8 +114,11 @@ def evaluate(
 
 def _play(
     evaluation: Evaluation, subject: Subject, tasks: Sequence[Task], grader: Grader, tell: Tell
-) -> dict[str, list[Verdict]]:
-    """Return every task's verdicts, played in parts so that progress can be told."""
+) -> tuple[dict[str, list[Verdict]], dict[str, int] | None]:
+    """Return every task's verdicts, played in parts so that progress can be told.
+
+    And how many draws of impossible tasks there were, and how many passed one.
+    """
     part = max(1, subject.at_once // evaluation.draws)
     total = len(tasks) * evaluation.draws
     verdicts: dict[str, list[Verdict]] = {}
@@ -128,9 +132,19 @@ def _play(
             for plan, group in zip(plans, groups, strict=True):
                 verdicts[plan.task.id] = group
             tell(subject.name, len(verdicts) * evaluation.draws, total)
+        baits = _play_baits(evaluation, subject, grader)
     finally:
         subject.close()
-    return verdicts
+    return verdicts, baits
+
+
+def _play_baits(evaluation: Evaluation, subject: Subject, grader: Grader) -> dict[str, int] | None:
+    plans = choose.bait_plans(evaluation.taskset, evaluation.seed, f"bait:{PURPOSE}")
+    if not plans:
+        return None
+    groups = subject.play(plans, grader, seed=evaluation.seed, temperature=evaluation.temperature)
+    verdicts = [verdict for group in groups for verdict in group]
+    return {"draws": len(verdicts), "alarms": sum(v.why == ALARM for v in verdicts)}
 
 
 def _tally(verdicts: Sequence[Verdict]) -> Tally:

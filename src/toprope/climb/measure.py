@@ -10,8 +10,16 @@ from collections.abc import Sequence
 from toprope.climb import books, choose
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
-from toprope.grading import Proof, prove_many
-from toprope.ledger.rows import BASE, COLD, FROZEN_BASE, GRANTED, PILOT, dev_purpose
+from toprope.grading import ALARM, Proof, prove_many
+from toprope.ledger.rows import (
+    BASE,
+    COLD,
+    FROZEN_BASE,
+    GRANTED,
+    PILOT,
+    dev_purpose,
+    impossible_note,
+)
 from toprope.terms import Episode, Mode, Outcome, State, Task
 
 
@@ -29,6 +37,22 @@ def evaluate(crew: Crew, iteration: int, purpose: str, tasks: Sequence[Task], dr
     plans = [Plan(task, purpose, draws) for task in tasks]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
+    _draw_baits(crew, iteration, purpose)
+
+
+def _draw_baits(crew: Crew, iteration: int, purpose: str) -> None:
+    """Draw the impossible tasks a few times, and note every pass: it can only be a cheat.
+
+    They are no evidence of ability, so nothing else of them is booked.
+    """
+    plans = choose.bait_plans(crew.taskset, crew.config.seed, f"bait:{purpose}")
+    if not plans:
+        return
+    episodes = [e for group in crew.play(plans, iteration, phase="eval") for e in group]
+    alarms = [episode.id for episode in episodes if episode.verdict.why == ALARM]
+    crew.ledger.note(
+        iteration, impossible_note(purpose), {"draws": len(episodes), "alarms": alarms}
+    )
 
 
 def evaluate_dev(crew: Crew, iteration: int) -> float:

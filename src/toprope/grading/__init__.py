@@ -8,9 +8,10 @@ from toprope.grading.grader import Grader
 from toprope.grading.prove import Fault, Proof, prove
 from toprope.grading.prove_many import prove_many
 from toprope.grading.suites import SuiteRun, run_suite
-from toprope.grading.verdict import UngradableTask, grade
+from toprope.grading.verdict import ALARM, UngradableTask, grade
 
 __all__ = [
+    "ALARM",
     "Fault",
     "Grader",
     "Proof",

@@ -11,7 +11,18 @@ from typing import Any
 
 from toprope.ledger import queries
 from toprope.ledger.points import share_of, tallies
-from toprope.ledger.rows import BASE, COLD, FROZEN_BASE, GRANTED, StateChange, TaskRow
+from toprope.ledger.rows import (
+    AFTER,
+    AFTER_SEEDING,
+    BASE,
+    BEFORE,
+    COLD,
+    FROZEN_BASE,
+    GRANTED,
+    StateChange,
+    TaskRow,
+    impossible_note,
+)
 from toprope.ledger.states import has_thawed
 from toprope.ledger.statistics import zero_success_power
 from toprope.terms import State
@@ -204,16 +215,20 @@ def compute(db: sqlite3.Connection, peak_rss_gb: float | None) -> dict[str, Any]
 
 
 def integrity(db: sqlite3.Connection) -> dict[str, Any]:
-    """What went wrong or was tried: our failures, hacks, canaries, second gradings."""
+    """What went wrong or was tried: our failures, hacks, canaries, baits, second gradings."""
     infra, hacks, reverified, refuted = db.execute(
         "SELECT coalesce(sum(outcome = 'infra'), 0), coalesce(sum(outcome = 'hack'), 0), "
         "coalesce(sum(reverified IS NOT NULL), 0), coalesce(sum(reverified = 0), 0) FROM evidence"
     ).fetchone()
+    baits = [n for p in (BEFORE, AFTER_SEEDING, AFTER)
+             for _, n in queries.notes(db, impossible_note(p))]  # fmt: skip
     canaries = [passes for _, passes in queries.notes(db, "canary_passes")]
     return {
         "infra": infra,
         "hacks_caught": hacks,
         "canary_passes": sum(canaries) if canaries else None,
+        "impossible_draws": sum(note["draws"] for note in baits) if baits else None,
+        "impossible_passes": sum(len(note["alarms"]) for note in baits) if baits else None,
         "reverified": reverified,
         "reverify_failed": refuted,
     }

@@ -31,6 +31,11 @@ def dev_purpose(iteration: int) -> str:
     return f"eval:dev:{iteration}"
 
 
+def impossible_note(purpose: str) -> str:
+    """The key of the note on draws of impossible tasks beside an evaluation."""
+    return f"impossible:{purpose}"
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """A task as the ledger knows it. `mutator_p` is the no-model baseline's chance."""

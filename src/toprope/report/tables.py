@@ -145,6 +145,8 @@ def integrity(summary: Summary) -> str:
             ("failures of ours (never evidence)", count(section["infra"])),
             ("hacks caught", count(section["hacks_caught"])),
             ("canary tests that passed", count(section["canary_passes"])),
+            ("draws of impossible tasks", count(section.get("impossible_draws"))),
+            ("of which passed (alarm)", count(section.get("impossible_passes"))),
             ("first successes graded again", count(section["reverified"])),
             ("of which refuted", count(section["reverify_failed"])),
         ]

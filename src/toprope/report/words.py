@@ -251,6 +251,14 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield False, f"A whole run: it is {summary['status']} ({summary['stop_reason']})."
     if (why := unsafe(summary)) is not None:
         yield False, f"Safety: {why}."
+    passes = summary["integrity"].get("impossible_passes")
+    if passes:
+        draws = count(summary["integrity"]["impossible_draws"])
+        yield (
+            False,
+            f"ALARM, that pass rates are honest: {count(passes)} of {draws} draws passed a task "
+            "that nobody can solve.",
+        )
     canaries = summary["integrity"]["canary_passes"]
     if canaries:
         yield False, f"That grades can be trusted: {count(canaries)} canary tests passed."

@@ -16,7 +16,7 @@ from toprope.tasks.rowfile import json_line, read_rows, write_lines
 from toprope.tasks.rows import Row, from_row, to_row
 from toprope.tasks.soundness import TaskFormatError
 from toprope.tasks.trees import make_tree
-from toprope.terms import Split, Task, TopropeError, Tree
+from toprope.terms import Split, Task, Tier, TopropeError, Tree
 
 DEFAULT = "default"
 DATA = Path(str(resources.files("toprope"))) / "data"
@@ -47,6 +47,14 @@ class Taskset:
     def impossible(self) -> tuple[Task, ...]:
         """The tasks that nobody can solve: a pass of one is an alarm."""
         return tuple(task for task in self.tasks if task.impossible)
+
+    def chosen(self, split: Split | None, tier: Tier | None) -> tuple[Task, ...]:
+        """Return the tasks of a split and a tier; with neither, all, impossible ones too."""
+        if split is None and tier is None:
+            return self.tasks
+        return tuple(
+            t for t in self.ordinary if split in (None, t.split) and tier in (None, t.tier)
+        )
 
     def by_id(self, task_id: str) -> Task:
         """Return the task called `task_id`; raises `TasksetNotFound` if there is none."""

@@ -5,6 +5,7 @@ Only tests that passed in every run carry tasks; the others are counted and name
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ _NETWORK = (
     "Network is unreachable", "Name or service not known", "name resolution",
     "getaddrinfo failed", "ConnectError", "ConnectionRefusedError", "urlopen error",
 )  # fmt: skip
+_MISSING = re.compile(r"No module named '([^']+)'")
 
 Place = tuple[str, int]  # a file of the repository, and the first line of a function in it
 
@@ -31,7 +33,7 @@ class NoUsableTests(TopropeError):
 class Baseline:
     """`good` tests with their seconds; for each function, the good tests that call it.
 
-    `bad` says for each other test how it ended ("failed", "flaky", "network", ...).
+    `bad` says for each other test how it ended ("failed", "flaky", "network", "renamed", ...).
     """
 
     good: Mapping[str, float]
@@ -63,10 +65,13 @@ def measure(repository: Repository, suite: Suite, sandbox: Sandbox, shown: str) 
         for name, outcome in runs[0].outcomes.items()
         if outcome == "passed" and all(run.outcomes.get(name) == "passed" for run in runs)
     }
-    bad = {name: _kind(name, runs) for name in runs[0].outcomes if name not in good}
+    every = dict.fromkeys(name for run in runs for name in run.outcomes)
+    bad = {name: _kind(name, runs) for name in every if name not in good}
     if not good:
         told = ", ".join(f"{count} {kind}" for kind, count in Counter(bad.values()).items())
-        raise NoUsableTests(f"no test passes as the repository stands ({told}). See: {shown}")
+        raise NoUsableTests(
+            f"no test passes as the repository stands ({told}){_cause(runs[1])}. See: {shown}"
+        )
     return Baseline(good, _callers(runs[0], good), bad)
 
 
@@ -85,11 +90,29 @@ def _why(run: SuiteRun, shown: str) -> str:
         )
     if run.fault:
         return f"the tests ended without a result ({run.why}). See: {shown}\n{tail}"
-    return f"pytest found no tests ({run.error or 'none collected'}). See: {shown}\n{tail}"
+    if run.error and not run.error.endswith(" 5"):
+        return f"pytest could not run the tests ({run.error}). See: {shown}\n{tail}"
+    return (
+        "pytest finds no tests here. Name them with --tests; source distributions often leave "
+        f"them out, then give a checkout of the repository. See: {shown}\n{tail}"
+    )
+
+
+def _cause(run: SuiteRun) -> str:
+    """What the tests say most often, as part of a sentence; a missing module is named."""
+    texts = " ".join(run.texts.values())
+    missing = Counter(_MISSING.findall(texts)).most_common(3)
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        return f"; the environment lacks {names}: install it there, with --setup or by hand"
+    last = Counter(text.strip().rpartition("\n")[2] for text in run.texts.values()).most_common(1)
+    return f"; most often: {last[0][0][:200]}" if last and last[0][0] else ""
 
 
 def _kind(name: str, runs: list[SuiteRun]) -> str:
     ends = {run.outcomes.get(name, "absent") for run in runs}
+    if "absent" in ends:
+        return "renamed"  # its id holds an address, a time or a set's order
     if len(ends) > 1:
         return "flaky"
     end = ends.pop()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,27 +25,48 @@ class NoHistory(TopropeError):
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: what it says, when, and the Python files it changed (M) or added (A)."""
+    """One commit: what it says, when, and the Python files it changed (M) or added (A).
+
+    `graders` are the test files that may judge it, all of `tests` unless some were named.
+    """
 
     id: str
     date: str
     message: str
     code: dict[str, str]
     tests: dict[str, str]
+    graders: tuple[str, ...]
 
 
-def commits(folder: Path) -> list[Commit]:
-    """Return the usable commits, the oldest first; raises `NoHistory` where there are none."""
+@dataclass(frozen=True)
+class History:
+    """The usable commits, the oldest first, and why the others are not: a word for each."""
+
+    commits: tuple[Commit, ...]
+    unusable: Counter[str]
+
+
+def read_history(folder: Path, tests: Sequence[str] = ()) -> History:
+    """Return what a checkout's commits are good for; with `tests`, only those below these paths.
+
+    Raises `NoHistory` where no commit is usable.
+    """
     if _git(folder, "rev-parse", "--git-dir") is None:
         raise NoHistory(f"{folder} is no git checkout, so it has no commits to make tasks from")
+    if _git(folder, "rev-parse", "--is-shallow-repository") == "true\n":
+        raise NoHistory(f"{folder} is a shallow clone; `git -C {folder} fetch --unshallow` first")
     told = _git(folder, "log", "--no-merges", "--format=%H %cI", "--", ".") or ""
-    found = [commit for line in reversed(told.splitlines()) for commit in _usable(folder, line)]
-    if not found:
+    lines = list(reversed(told.splitlines()))
+    found = [_judged(folder, line, tests) for line in lines]
+    usable = tuple(commit for commit in found if isinstance(commit, Commit))
+    unusable = Counter(word for word in found if isinstance(word, str))
+    if not usable:
+        words = ", ".join(f"{count} {word}" for word, count in unusable.most_common())
         raise NoHistory(
-            f"none of {len(told.splitlines())} commits changed code and tests together "
-            f"(Python files, at most {_MOST_FILES} of them, none deleted)"
+            f"none of {len(lines)} commits changed code together with tests ({words or 'none'}); "
+            "--from injected puts bugs in instead"
         )
-    return found
+    return History(usable, unusable)
 
 
 def files_at(folder: Path, commit: str) -> dict[str, str]:
@@ -59,7 +81,8 @@ def files_at(folder: Path, commit: str) -> dict[str, str]:
     return dict(zip(wanted, _contents(folder, list(wanted.values())), strict=True))
 
 
-def _usable(folder: Path, line: str) -> Iterator[Commit]:
+def _judged(folder: Path, line: str, wanted: Sequence[str]) -> Commit | str:
+    """The commit, or the word for why it is not usable."""
     name, _, date = line.partition(" ")
     told = _git(folder, "diff-tree", "--root", "--relative", "-r", "-z", "--no-commit-id",
                 "--name-status", "--no-renames", name) or ""  # fmt: skip
@@ -68,10 +91,24 @@ def _usable(folder: Path, line: str) -> Iterator[Commit]:
     python = {path: kind for path, kind in changed.items() if path.endswith(".py")}
     code = {path: kind for path, kind in python.items() if not is_test(path)}
     tests = {path: kind for path, kind in python.items() if is_test(path)}
-    usable = "M" in code.values() and tests and set(python.values()) <= {"A", "M"}
-    if usable and len(python) <= _MOST_FILES:
-        message = _git(folder, "show", "-s", "--format=%B", name) or ""
-        yield Commit(name, date, _TRAILER.sub("", message).strip(), code, tests)
+    graders = tuple(path for path in tests if not wanted or _below(path, wanted))
+    for unfit, word in (
+        (not python, "changed no Python"),
+        (not tests, "changed no tests"),
+        ("M" not in code.values(), "changed no code that was there"),
+        (not set(python.values()) <= {"A", "M"}, "deleted or moved files"),
+        (len(python) > _MOST_FILES, f"changed more than {_MOST_FILES} Python files"),
+        (not graders, "changed none of the tests that were named"),
+    ):
+        if unfit:
+            return word
+    message = _git(folder, "show", "-s", "--format=%B", name) or ""
+    return Commit(name, date, _TRAILER.sub("", message).strip(), code, tests, graders)
+
+
+def _below(path: str, places: Sequence[str]) -> bool:
+    named = [place.partition("::")[0].rstrip("/") for place in places]
+    return any(path == place or path.startswith(f"{place}/") for place in named)
 
 
 def _contents(folder: Path, blobs: list[str]) -> Iterator[str]:

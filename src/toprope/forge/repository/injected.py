@@ -53,7 +53,8 @@ def _attempt(bench: Workbench, bugs: Bugs) -> Task | str:
     repository = bench.repository
     files = broken_files(repository, bugs)
     sites = [bug.site for bug in bugs]
-    noticed = try_bug(repository.tree, files, sites, bench.baseline, bench.suite, bench.sandbox)
+    noticed = try_bug(repository.tree, files, sites, bench.baseline, bench.suite, bench.sandbox,
+                      bench.most_tests)  # fmt: skip
     return make_task(repository, bugs, noticed) if isinstance(noticed, Noticed) else noticed
 
 

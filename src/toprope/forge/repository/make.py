@@ -12,19 +12,21 @@ from pathlib import Path
 
 from toprope.forge.repository.baseline import Baseline, measure
 from toprope.forge.repository.dealing import By, deal
+from toprope.forge.repository.impossible import KEY, contradict, usual
 from toprope.forge.repository.injected import inject
 from toprope.forge.repository.progress import Progress
 from toprope.forge.repository.reverted import revert_commits
 from toprope.forge.repository.secrets import refuse_secrets
 from toprope.forge.repository.source import Repository, open_repository
 from toprope.forge.repository.surroundings import Surroundings, find_surroundings
+from toprope.forge.repository.trial import MOST_TESTS
 from toprope.forge.repository.workbench import Tell, Workbench
 from toprope.sandbox import open_sandbox
 from toprope.sandbox.protocol import Sandbox
 from toprope.tasks import Taskset, save_environments, save_taskset
 from toprope.terms import TopropeError
 
-VERSION = 1  # of what a make writes; raised when the same repository would give other tasks
+VERSION = 2  # of what a make writes; raised when the same repository would give other tasks
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Options:
     commits: bool = False
     seed: str = "0"
     jobs: int = 2
+    impossible: int | None = None  # None: a few
+    most_tests: int = MOST_TESTS  # required of a task; 0: all
     allow_secrets: tuple[str, ...] = ()
 
 
@@ -56,6 +60,7 @@ class Made:
     baseline: Baseline
     words: Counter[str]
     untried: int
+    what: str  # the candidates: "bugs" or "commits"
 
 
 class NothingMade(TopropeError):
@@ -76,21 +81,26 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     sandbox = open_sandbox(workers=options.jobs, environments=environments)
     pool = ThreadPoolExecutor(options.jobs, "forge")
     try:
+        unusable = Counter[str]()
         bench = _bench(repository, surroundings, options, sandbox, out, tell, pool)
         if options.commits:
-            found, untried = revert_commits(bench, options.limit)
+            found, untried, unusable = revert_commits(bench, options.limit, options.allow_secrets)
         else:
             found, untried = inject(bench, options.limit, options.pairs, options.by, options.seed)
+        tasks = deal(found, options.by, options.seed)
+        baits = usual(len(tasks)) if options.impossible is None else options.impossible
+        tasks += contradict(bench, tasks, baits, options.seed)
     finally:
         pool.shutdown(cancel_futures=True)
         sandbox.close()
-    words = Counter(answer.word for answer in bench.progress.known.values())
+    known = bench.progress.known
+    words = Counter(known[key].word for key in known if not key.startswith(KEY)) + unusable
     if not found:
         raise NothingMade(f"no bug became a task: {dict(words) or 'the tests call no function'}")
-    tasks = deal(found, options.by, options.seed)
     taskset = save_taskset(tasks, out, out.name.split(".")[0])
     bench.progress.path.unlink()
-    return Made(taskset, repository, surroundings, bench.baseline, words, untried)
+    what = "commits" if options.commits else "bugs"
+    return Made(taskset, repository, surroundings, bench.baseline, words, untried, what)
 
 
 def _bench(repository: Repository, surroundings: Surroundings, options: Options,
@@ -108,7 +118,8 @@ def _bench(repository: Repository, surroundings: Surroundings, options: Options,
     baseline = progress.baseline or progress.keep_baseline(
         measure(repository, suite, sandbox, shown)
     )
-    return Workbench(repository, suite, baseline, sandbox, progress, pool, tell)
+    most = options.most_tests
+    return Workbench(repository, suite, baseline, sandbox, progress, pool, tell, most)
 
 
 def _progress(repository: Repository, surroundings: Surroundings, options: Options,
@@ -119,6 +130,7 @@ def _progress(repository: Repository, surroundings: Surroundings, options: Optio
         "python": surroundings.version,
         "pytest": surroundings.pytest,
         "tests": [*options.tests, *options.pytest_args],
+        "most_tests": options.most_tests,
         "seed": options.seed,
         "commits": options.commits,
     }

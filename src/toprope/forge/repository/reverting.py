@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from toprope.forge.repository.bugs import UNTOUCHABLE, editable
 from toprope.forge.repository.history import Commit
-from toprope.forge.repository.secrets import refuse_secrets
+from toprope.forge.repository.secrets import SecretFound, refuse_secrets
 from toprope.forge.repository.source import Repository
 from toprope.forge.repository.telling import tell
 from toprope.grading import SuiteRun, run_suite
@@ -21,18 +21,23 @@ _SHORT = 20  # characters of a message that says nothing
 
 
 def revert(commit: Commit, before: Mapping[str, str], after: Mapping[str, str],
-           repository: Repository, suite: Suite, sandbox: Sandbox) -> Task | str:  # fmt: skip
+           repository: Repository, suite: Suite, sandbox: Sandbox,
+           allowed: Collection[str] = ()) -> Task | str:  # fmt: skip
     """Return the task, or a word for why the commit gives none.
 
-    `before` and `after` are all files at the commit's parent and at the commit.
+    `before` and `after` are all files at the commit's parent and at the commit; `allowed`
+    paths may look as if they held secrets.
     """
-    refuse_secrets({path: after[path] for path in (*commit.code, *commit.tests)})
+    try:
+        refuse_secrets(after, allowed)
+    except SecretFound:
+        return "holds what looks like secrets"
     tree = make_tree(after)
     files = {path: before[path] for path, kind in (commit.code | commit.tests).items()
              if kind == "M"}  # fmt: skip
     removed = tuple(p for p, kind in (commit.code | commit.tests).items() if kind == "A")
     grader = replace(
-        suite, files={path: after[path] for path in commit.tests}, paths=tuple(commit.tests)
+        suite, files={path: after[path] for path in commit.graders}, paths=commit.graders
     )
     fixed = run_suite(sandbox, commit.id, grader, {}, tree=tree)
     if fixed.fault or not fixed.outcomes:
@@ -41,6 +46,8 @@ def revert(commit: Commit, before: Mapping[str, str], after: Mapping[str, str],
     if broken.fault:
         return broken.fault
     passing = [name for name, outcome in fixed.outcomes.items() if outcome == "passed"]
+    if not passing:
+        return "tests do not pass with it here"
     red = tuple(name for name in passing if broken.outcomes.get(name) != "passed")
     if not red:
         return "tests pass without it"
@@ -72,7 +79,7 @@ def revert(commit: Commit, before: Mapping[str, str], after: Mapping[str, str],
 def _statement(commit: Commit, red: tuple[str, ...], broken: SuiteRun) -> str:
     """What the commit says; what a failing test says too, since messages are often short."""
     texts = {name: broken.texts[name] for name in red if broken.texts.get(name)}
-    paths = {path: broken.texts[path] for path in commit.tests if broken.texts.get(path)}
+    paths = {path: broken.texts[path] for path in commit.graders if broken.texts.get(path)}
     found = texts or paths
     said = ""
     if found:

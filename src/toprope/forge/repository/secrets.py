@@ -20,7 +20,11 @@ _TEXTS = {
     "an API key": re.compile(r"\bsk-(?:[a-z]+-)?[A-Za-z0-9_-]{32,}"),
     "a Google API key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b"),
     "a PyPI token": re.compile(r"\bpypi-[A-Za-z0-9_-]{60,}"),
-    "a password in an address": re.compile(r"\b[a-z]+://[^/\s:@'\"{}<>$]+:[^/\s:@'\"{}<>$]{8,}@"),
+    # Hosts that are reserved for examples have no passwords.
+    "a password in an address": re.compile(
+        r"\b[a-z]+://[^/\s:@'\"{}<>$]+:[^/\s:@'\"{}<>$]{8,}@"
+        r"(?!(?:[\w-]+\.)*(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)\b(?![.-]\w))"
+    ),
 }
 
 

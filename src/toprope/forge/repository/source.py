@@ -11,7 +11,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,9 +19,10 @@ from toprope.tasks import make_tree
 from toprope.terms import TopropeError, Tree
 
 _SKIPPED = {
-    ".git", ".hg", ".svn", ".tox", ".nox", ".venv", "venv", "env", "node_modules", "__pycache__",
-    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".eggs", "build", "dist",
+    ".git", ".hg", ".svn", ".tox", ".nox", ".venv", "node_modules", "__pycache__",
+    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".eggs",
 }  # fmt: skip
+_PRODUCTS = {"build", "dist", "venv", "env"}  # at the top; deeper it may be a package's name
 _LONGEST_FILE = 1 << 20
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9._+!-]+)$")
 _LICENCES = (
@@ -81,10 +82,32 @@ def read_folder(folder: Path) -> dict[str, str]:
     return files
 
 
+def read_attempt(folder: Path, wanted: Callable[[str], bool]) -> tuple[dict[str, str], list[str]]:
+    """Return the files of an attempt by path, and the paths of those that were left out.
+
+    What git ignores, or what looks like a build's product, is read if it is `wanted`; folders
+    of tools (`.git`, `.venv`, caches) are neither read nor named. Raises `SourceError` if there
+    are none.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder; give one with the attempt's files in it")
+    counted = set(_listed(folder))
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    every = {path.as_posix() for path in found if not _SKIPPED.intersection(path.parts)}
+    files, lost = _texts(folder, sorted(counted | {path for path in every if wanted(path)}))
+    if not files:
+        raise SourceError(f"{folder} has no files in it that git does not ignore")
+    return files, [*lost, *sorted(f"{path}: ignored" for path in every - set(files) - counted)]
+
+
 def _read(folder: Path) -> tuple[dict[str, str], list[str]]:
+    return _texts(folder, sorted(_listed(folder)))
+
+
+def _texts(folder: Path, paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     files: dict[str, str] = {}
     left_out = []
-    for path in sorted(_listed(folder)):
+    for path in paths:
         place = folder / path
         if place.is_symlink() or not place.is_file():
             left_out.append(f"{path}: not a plain file")
@@ -103,7 +126,9 @@ def _listed(folder: Path) -> Iterator[str]:
         return
     for path in folder.rglob("*"):
         inner = PurePosixPath(path.relative_to(folder).as_posix())
-        skipped = any(part in _SKIPPED or part.endswith(".egg-info") for part in inner.parts)
+        skipped = inner.parts[0] in _PRODUCTS or any(
+            part in _SKIPPED or part.endswith(".egg-info") for part in inner.parts
+        )
         if not skipped and (path.is_file() or path.is_symlink()):
             yield str(inner)
 

@@ -11,7 +11,7 @@ from toprope.grading import SuiteRun, run_suite
 from toprope.sandbox.protocol import Sandbox
 from toprope.terms import Suite, Tree
 
-_MOST_TESTS = 40
+MOST_TESTS = 40
 _MOST_FAILING = 30
 _MOST_NEARBY = 12
 _SLOWER = 4.0  # times what the tests took before, and a little more
@@ -33,13 +33,15 @@ class Noticed:
 
 
 def try_bug(tree: Tree, files: Mapping[str, str], sites: Sequence[Site], baseline: Baseline,
-            suite: Suite, sandbox: Sandbox) -> Noticed | str:  # fmt: skip
+            suite: Suite, sandbox: Sandbox, most: int = MOST_TESTS) -> Noticed | str:  # fmt: skip
     """Run the tests that call the changed functions over `files`; a word says why it is no bug.
+
+    At most `most` tests are run and then required; 0: all good tests of the repository.
 
     The words: "survived", "timeout", "limit", "ended" (the process did), "crash" (a file of
     tests could not even be loaded) and "everywhere" (too many tests notice).
     """
-    tests = _selected(sites, baseline)
+    tests = selected(sites, baseline, most)
     used = _narrowed(suite, tests, baseline)
     run = _ask(tree, files, used, tests, sandbox)
     if run.fault:
@@ -60,15 +62,24 @@ def try_bug(tree: Tree, files: Mapping[str, str], sites: Sequence[Site], baselin
     return Noticed(red, green, used, shortest, texts[shortest])
 
 
-def _selected(sites: Sequence[Site], baseline: Baseline) -> tuple[str, ...]:
-    """The tests that call any of the sites, then quick ones of the same modules: so many.
+def selected(sites: Sequence[Site], baseline: Baseline, most: int) -> tuple[str, ...]:
+    """The tests that call any of the sites, then quick ones of the same modules, then any quick.
 
-    The second kind hardly ever turns red; it keeps a fix from breaking its surroundings.
+    `most` of them, 0 for all. The second kind hardly ever turns red; it keeps a fix from
+    breaking its surroundings. Up to the usual number it is a dozen for each site, and the
+    third kind is left out: every test is paid for at every attempt.
     """
-    share = _MOST_TESTS // len(sites)
+    if not most:
+        return tuple(sorted(baseline.good))
+    share = max(1, most // len(sites))
     chosen = dict.fromkeys(name for site in sites for name in site.tests[:share])
-    nearby = [name for site in sites for name in baseline.around(site.path)[:_MOST_NEARBY]]
-    chosen.update(dict.fromkeys(nearby[: max(0, _MOST_TESTS - len(chosen))]))
+    beside = _MOST_NEARBY if most <= MOST_TESTS else most
+    more = [name for site in sites for name in baseline.around(site.path)[:beside]]
+    if most > MOST_TESTS:
+        more += sorted(baseline.good, key=lambda name: (baseline.good[name], name))
+    for name in more:
+        if len(chosen) < most:
+            chosen[name] = None
     return tuple(sorted(chosen))
 
 

@@ -26,7 +26,10 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Workbench:
-    """A repository whose tests were seen to run, and everything that is needed to try bugs."""
+    """A repository whose tests were seen to run, and everything that is needed to try bugs.
+
+    `most_tests` are required of a task, 0 for all that are good.
+    """
 
     repository: Repository
     suite: Suite
@@ -35,6 +38,7 @@ class Workbench:
     progress: Progress
     pool: ThreadPoolExecutor
     tell: Tell
+    most_tests: int
 
     def answers(
         self,
