@@ -40,9 +40,9 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     forward = packed._forward
 
-    def counted(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def counted(linear: nn.Linear, laid_out: torch.Tensor, adapted: bool, x: torch.Tensor) -> Any:
         rows.append(len(x))
-        return forward(linear, laid_out, x)
+        return forward(linear, laid_out, adapted, x)
 
     monkeypatch.setattr(packed, "_forward", counted)
     return rows

@@ -34,11 +34,14 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the base's output plus the adapter's, of (…, in) inputs, as (…, out)."""
-        return F.linear(x, self.weight, self.bias) + self.beside(x)
+        return self.add_to(F.linear(x, self.weight, self.bias), x)
 
-    def beside(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the adapter adds, (…, out)."""
-        return F.linear(F.linear(x, self.low) * self.scale, self.high)
+    def add_to(self, made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Add, in place, what the adapter makes of `x` (…, in) to `made` (…, out)."""
+        if self.scale:
+            narrow = F.linear(x, self.low).flatten(0, -2)
+            made.view(-1, self.out_features).addmm_(narrow, self.high.t(), alpha=self.scale)
+        return made
 
     def merged(self) -> torch.Tensor:
         """Return `W + (alpha / r) B A` (out, in) in fp32."""
