@@ -22,6 +22,7 @@ from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
 from toprope.policy.adapters import merged_weights
+from toprope.policy.tensorfile import Writable
 from toprope.terms import Episode, Outcome
 
 ADAPTER = "adapter/"
@@ -122,7 +123,7 @@ class Learner:
         self._count("train", report)
         return report
 
-    def saved(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def saved(self) -> tuple[Mapping[str, Writable], dict[str, torch.Tensor]]:
         """Return (whole weights under the model's names, what else resuming needs).
 
         With adapters the weights are merged, for whoever loads the checkpoint, and the
