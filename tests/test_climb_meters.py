@@ -18,8 +18,9 @@ from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations, learn_groups
 from toprope.policy import attention
 from toprope.policy.adapters import add_adapters
+from toprope.policy.asks import Ask
 from toprope.policy.guide import Guide
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 
 TOKENIZER = make_tokenizer()
 WIDE = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3}

@@ -17,8 +17,9 @@ from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations
 from toprope.policy import attention
 from toprope.policy.adapters import LowRankLinear, add_adapters, merged_weights
+from toprope.policy.asks import Ask
 from toprope.policy.packed import packed_weights
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 from toprope.policy.tensorfile import write_tensors
 
 IDS = torch.arange(1, 25).view(3, 8)

@@ -11,8 +11,8 @@ import torch
 
 from test_policy_sampler import SMALLEST, TOKENIZER, VOCABULARY, make_sampler
 from tiny_models import FAMILIES, plain_logprobs, tiny_model
+from toprope.policy.asks import Ask, Work
 from toprope.policy.opening import Opening, Piece, openings
-from toprope.policy.sampler import Ask, Work
 
 DRAFT = (3, 9, 14, 5, 21, 8)
 PROMPT = (7, 2, 11, 30)

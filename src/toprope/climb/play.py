@@ -17,7 +17,8 @@ from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
 from toprope.harness.dialect import Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
-from toprope.policy.sampler import Ask, TorchSampler, Work
+from toprope.policy.asks import Ask, Work
+from toprope.policy.sampler import TorchSampler
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
 
