@@ -73,7 +73,8 @@ def openings(
     for at, piece in enumerate(pieces):
         end = start + len(piece.ids)
         chance[start : start + piece.held], copying[start : start + piece.held] = 1.0, 0.0
-        stays = torch.from_numpy(piece.uniforms) < chance[start:end]
+        met = torch.as_tensor(piece.uniforms, device=chance.device)
+        stays = met < chance[start:end]
         cuts.append(stays.long().cumprod(dim=1).sum(dim=1).tolist())
         leavers += [
             _Leaver(at, row, start + cut, float(piece.uniforms[row, cut]))

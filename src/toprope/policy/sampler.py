@@ -18,6 +18,7 @@ from toprope.policy import attention
 from toprope.policy.adapters import without_adapters
 from toprope.policy.asks import Ask, Work
 from toprope.policy.cache import GroupCache
+from toprope.policy.device import on_device
 from toprope.policy.draw import draw, greedy
 from toprope.policy.following import Draft, follow
 from toprope.policy.guide import Guide
@@ -87,6 +88,7 @@ class TorchSampler:
         self.model.eval()
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
+            stack.enter_context(on_device(self.model))
             if self.base:
                 stack.enter_context(without_adapters(self.model))
             stack.enter_context(packed_weights(self.model, min(len(rows), self.max_rows)))
