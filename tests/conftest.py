@@ -1,4 +1,4 @@
-"""What several test files share: the micro world, made once per session."""
+"""What several test files share: the micro world, made once per session, and who opens a sandbox."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import pytest
 def pytest_configure() -> None:
     """Hear Ctrl-C even where a runner in the background had it ignored: children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", params=["root", "user"])
+def owner(request: pytest.FixtureRequest) -> str:
+    """Who opens the sandbox: everything hostile is tried against root's and a user's."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

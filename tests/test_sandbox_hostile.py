@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from toprope.sandbox import Job, Limits, Result, Sandbox, open_sandbox
+from sandbox_as_user import opened_by
+from toprope.sandbox import Job, Limits, Result, Sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox(workers=1)
-    yield opened
-    opened.close()
+def sandbox(owner: str) -> Iterator[Sandbox]:
+    with opened_by(owner, workers=1) as opened:
+        yield opened
 
 
 def run(sandbox: Sandbox, program: str, **limits: float) -> Result:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox_as_user import opened_by
 from session_parts import (
     ENVIRONMENTS,
     TREE,
@@ -23,10 +24,9 @@ from toprope.sandbox import Job, NotAFile, Sandbox, open_sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox(workers=2, environments=ENVIRONMENTS)
-    yield opened
-    opened.close()
+def sandbox(owner: str) -> Iterator[Sandbox]:
+    with opened_by(owner, workers=2, environments=ENVIRONMENTS) as opened:
+        yield opened
 
 
 LOOK = """
