@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import machine
 
 
 def pytest_configure() -> None:
@@ -14,9 +17,15 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="module", params=["root", "user"])
-def owner(request: pytest.FixtureRequest) -> str:
-    """Who opens the sandbox: everything hostile is tried against root's and a user's."""
-    return str(request.param)
+def owner(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Who opens the sandbox: everything hostile is tried against root's and a user's.
+
+    When a file has tried all it has, the machine must be as it was.
+    """
+    with machine.orphans_come_to_us():
+        before = machine.look()
+        yield str(request.param)
+        assert before.harm() == []
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,11 @@ def users_python() -> str:
     for python in filter(None, (sys.executable, system)):
         with contextlib.suppress(OSError):
             look = subprocess.run(
-                [python, "-c", _LOOK], env=_variables(), capture_output=True, check=False, **_AS_USER
+                [python, "-c", _LOOK],
+                env=_variables(),
+                capture_output=True,
+                check=False,
+                **_AS_USER,
             )
             if look.returncode == 0:
                 return python

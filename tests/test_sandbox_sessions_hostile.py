@@ -159,7 +159,7 @@ def test_untrusted_code_reaches_neither_the_pipe_nor_the_first_process(
     with begin(sandbox, environment="pytest", limits=limits) as session:
         if by == "command":
             session.write("hostile.py", "RESULT = -1\n" + HOSTILE)
-            result = session.run("python hostile.py", 10)
+            result = session.run("python3 hostile.py", 10)
         else:
             result = session.python("RESULT = RESULT_FD\n" + HOSTILE, b"", 10)
         assert (result.status, result.returncode) == ("exited", 5), result
