@@ -1,4 +1,4 @@
-"""What several test files share: the micro world, made once per session, and who opens a sandbox."""
+"""What several test files share: the micro world, and who opens the sandbox that is attacked."""
 
 from __future__ import annotations
 
