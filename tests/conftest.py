@@ -1,16 +1,31 @@
-"""What several test files share: the micro world, made once per session."""
+"""What several test files share: the micro world, and who opens the sandbox that is attacked."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import machine
 
 
 def pytest_configure() -> None:
     """Hear Ctrl-C even where a runner in the background had it ignored: children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", params=["root", "user"])
+def owner(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Who opens the sandbox: everything hostile is tried against root's and a user's.
+
+    When a file has tried all it has, the machine must be as it was.
+    """
+    with machine.orphans_come_to_us():
+        before = machine.look()
+        yield str(request.param)
+        assert before.harm() == []
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli.terminal import pass_on
 from toprope.forge.repository.source import read_folder
 from toprope.sandbox import Job, Limits, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
@@ -47,7 +48,8 @@ def run(
     """Run a command behind the walls: no network, nothing of the host but its programs.
 
     It works in a private copy that is thrown away. Its output comes when it has ended, at
-    most 8 MB; its exit code is ours.
+    most 8 MB; its exit code is ours. On a terminal, what one would obey (colours, titles) is
+    written out; into a pipe or a file the bytes go as they are.
     """
     tree, place = _files(folder, task, tasks)
     chosen = _environment(environment, name, place)
@@ -62,7 +64,7 @@ def run(
         result = sandbox.run(job)
     finally:
         sandbox.close()
-    typer.echo(result.stdout.decode("utf-8", "replace"), nl=False)
+    pass_on(result.stdout)
     if result.status != "exited":
         typer.secho(f"stopped: {result.why}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1)

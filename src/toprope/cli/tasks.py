@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
+from toprope.cli.terminal import echo
 from toprope.grading import prove_many, runner
 from toprope.sandbox import open_sandbox
 from toprope.tasks import (
@@ -58,7 +59,7 @@ def list_tasks(
         typer.echo(json.dumps(whole, indent=1))
         return
     for row in rows:
-        typer.echo("\t".join(str(value or "-") for value in row.values()))
+        echo("\t".join(str(value or "-") for value in row.values()))
     _tell_foreign(loaded.foreign)
     typer.echo(f"\n{name} {digest[:12]}: {_counts(tasks)}", err=True)
     if loaded.foreign:
@@ -92,7 +93,7 @@ def check_tasks(
     lost = [(task, str(fault)) for task, fault in found if isinstance(fault, InfraError)]
     broken = [(t, p.why) for t, p in found if not isinstance(p, InfraError) and not p.ok]
     for task, why in [*broken, *lost]:
-        typer.echo(f"{task.id}: {why}")
+        echo(f"{task.id}: {why}")
     proven = len(tasks) - len(broken) - len(lost)
     typer.echo(f"{proven} of {len(tasks)} tasks are proven, {times} times each")
     if broken or lost:
@@ -124,7 +125,7 @@ def convert_tasks(
 
 def _tell_foreign(foreign: Sequence[Foreign]) -> None:
     for task in foreign:
-        typer.echo(f"{task.id}\tneeds a container: {task.needs}")
+        echo(f"{task.id}\tneeds a container: {task.needs}")
 
 
 def _chosen(tasks: Sequence[Task], split: Split | None, tier: Tier | None) -> list[Task]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli.terminal import echo
 from toprope.forge.repository.source import read_folder
 from toprope.grading import Grader
 from toprope.grading.verdict import real_changes
@@ -25,7 +26,7 @@ def show_task(task_id: TaskId, tasks: OfTasks = "default") -> None:
     """Show a task: what is told of it, the code in question, its tests, where it comes from."""
     task = load_any(tasks).taskset.by_id(task_id)
     for line in story(task):
-        typer.echo(line)
+        echo(line)
 
 
 def grade_attempt(
@@ -53,8 +54,8 @@ def grade_attempt(
         more = {"level": verdict.level, "changed": sorted(changes), "passed": verdict.passed}
         typer.echo(json.dumps({**told, **more, "failed": verdict.failed}))
         return
-    typer.echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
-    typer.echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
+    echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
+    echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
 
 
 def story(task: Task) -> list[str]:

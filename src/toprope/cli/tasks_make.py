@@ -13,8 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from toprope.cli.terminal import echo
 from toprope.forge.repository import Made, Options, make
 from toprope.forge.repository.dealing import By
+from toprope.report.plain import plain
 
 
 class Kind(StrEnum):
@@ -100,7 +102,7 @@ def make_tasks(
         target.unlink()
         return
     for line in summary(made, out, time.monotonic() - started):
-        typer.echo(line)
+        echo(line)
 
 
 def _with_bar(source: str, out: Path, options: Options) -> Made:
@@ -118,8 +120,8 @@ def _with_bar(source: str, out: Path, options: Options) -> Made:
 
 def _show(made: Made) -> None:
     for task in made.taskset.tasks:
-        typer.secho(f"\n{task.id}", bold=True)
-        typer.echo(task.statement)
+        typer.secho(f"\n{plain(task.id)}", bold=True)
+        echo(task.statement)
 
 
 def summary(made: Made, out: Path, seconds: float) -> list[str]:

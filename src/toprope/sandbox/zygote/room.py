@@ -115,8 +115,8 @@ def lock(limits: dict[str, Any], filter_program: ctypes.Structure, spare: int = 
     """Give up every right for good; `spare` processes more than the limit can be started."""
     # The kernel keeps from a first process only the signals that it has no handler for.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The first process counts as one of the job's user, and so does an ordinary user's worker.
-    own = 1 if limits["mapped_root"] else 2
+    # The first process counts as one of the job's user; so do an ordinary user's worker and guard.
+    own = 1 if limits["mapped_root"] else 3
     set_rlimits(limits, limits["processes"] + own + spare)
     kernel.drop_capabilities()
     seccomp.install(filter_program)
@@ -141,6 +141,8 @@ def set_rlimits(limits: dict[str, Any], processes: int | None) -> None:
         "MEMLOCK": (0, 0),
         "MSGQUEUE": (0, 0),
         "SIGPENDING": (256, 256),
+        "RTPRIO": (0, 0),  # else a job could outrank the watchdog where the trainer's user may
+        "NICE": (0, 0),
     }
     if processes is not None:
         bounds["NPROC"] = (processes, processes)

@@ -3,6 +3,7 @@
 A namespace does not cover everything: AF_VSOCK passes through a network namespace, and
 keyrings, io_uring or nested user namespaces only widen what a job can attack. Memory that
 belongs to no process (memfd, System V) is denied because the watchdog could not see it.
+Protocols are named too, because to ask for another makes the host's kernel load its module.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _DENIED: dict[str, tuple[int, int | None]] = {
     "personality": (135, 92), "process_madvise": (440, 440), "process_mrelease": (448, 448),
     "statmount": (457, 457), "listmount": (458, 458), "lsm_set_self_attr": (460, 460),
 }  # fmt: skip
+# These succeed and do nothing: a job has no file that lasts, and the disks are the host's.
+_IDLE: dict[str, tuple[int, int | None]] = {"sync": (162, 81), "syncfs": (306, 267)}
 _LAST_KNOWN = 462
 _CALLS = {  # the ones whose arguments decide
     "x86_64": {
@@ -54,13 +57,15 @@ _CALLS = {  # the ones whose arguments decide
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: nothing but this namespace behind them
+_PROTOCOLS = (0, 6, 17)  # the usual one, TCP, UDP
 _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _NAMESPACES = 0x7E020080
 _FIRST_PROCESS = 1
 
 _LOAD, _EQUAL, _ATLEAST, _ANYBIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
-_NUMBER, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in seccomp_data, little endian
+# offsets in seccomp_data, little endian
+_NUMBER, _ARCH, _ARG0, _ARG1, _ARG2 = 0, 4, 16, 24, 32
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
@@ -71,9 +76,12 @@ def _fail(number: int) -> Instruction:
 
 def denied(machine: str) -> list[int]:
     """The numbers of the calls that are refused whatever their arguments."""
+    return _numbers(_DENIED, machine)
+
+
+def _numbers(calls: dict[str, tuple[int, int | None]], machine: str) -> list[int]:
     column = 0 if machine == "x86_64" else 1
-    numbers = [pair[column] for pair in _DENIED.values()]
-    return sorted(number for number in numbers if number is not None)
+    return sorted(number for pair in calls.values() if (number := pair[column]) is not None)
 
 
 def build(machine: str) -> list[Instruction]:
@@ -93,15 +101,17 @@ def build(machine: str) -> list[Instruction]:
     ]
     for number in denied(machine):
         program += [(_EQUAL, 0, 1, number), _fail(errno.EPERM)]
+    for number in _numbers(_IDLE, machine):
+        program += [(_EQUAL, 0, 1, number), _fail(0)]
     program += _when(calls["clone"], [
         (_LOAD, 0, 0, _ARG0), (_ANYBIT, 0, 1, _NAMESPACES & ~0x80), _fail(errno.EPERM),
     ])  # fmt: skip
     for call in ("socket", "socketpair"):
-        body: list[Instruction] = [(_LOAD, 0, 0, _ARG0)]
-        for family in _FAMILIES:
-            body += [(_EQUAL, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]
-        program += _when(calls[call], [*body, _fail(errno.EAFNOSUPPORT)])
-    body = [(_LOAD, 0, 0, _ARG1)]
+        program += _when(calls[call], [
+            (_LOAD, 0, 0, _ARG0), *_unless(_FAMILIES, errno.EAFNOSUPPORT),
+            (_LOAD, 0, 0, _ARG2), *_unless(_PROTOCOLS, errno.EPROTONOSUPPORT),
+        ])  # fmt: skip
+    body: list[Instruction] = [(_LOAD, 0, 0, _ARG1)]
     for request in _TERMINAL_INJECTION:
         body += [(_EQUAL, 0, 1, request), _fail(errno.EPERM)]
     program += _when(calls["ioctl"], body)
@@ -110,6 +120,13 @@ def build(machine: str) -> list[Instruction]:
         (_LOAD, 0, 0, _ARG0), (_EQUAL, 0, 1, _FIRST_PROCESS), _fail(errno.EPERM),
     ])  # fmt: skip
     return [*program, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _unless(values: tuple[int, ...], number: int) -> list[Instruction]:
+    """Instructions that fail with `number` unless what is loaded is one of the values."""
+    left = range(len(values), 0, -1)
+    tests = [(_EQUAL, steps, 0, value) for value, steps in zip(values, left)]  # noqa: B905 - 3.9
+    return [*tests, _fail(number)]
 
 
 def _when(call: int, body: list[Instruction]) -> list[Instruction]:
