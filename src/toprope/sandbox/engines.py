@@ -27,7 +27,8 @@ class NoContainer(SandboxUnavailable):
     """An image cannot run here; `missing` says why, `fix` what to do."""
 
     def __init__(self, image: str, why: str, fix: str) -> None:
-        TopropeError.__init__(self, f"the image {image!r} cannot run here: {why}. {fix}")
+        end = "" if why.endswith((".", "?")) else "."
+        TopropeError.__init__(self, f"the image {image!r} cannot run here: {why}{end} {fix}")
         self.missing = (why,)
         self.fix = fix
 
