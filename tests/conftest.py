@@ -1,11 +1,16 @@
-"""What several test files share: the micro world, made once per session."""
+"""What several test files share, made once per session: the micro world, an image."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from toprope.sandbox.engines import Image
 
 
 def pytest_configure() -> None:
@@ -27,3 +32,11 @@ def micro_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from micro_world import write_taskset
 
     return write_taskset(tmp_path_factory.mktemp("micro") / "micro.jsonl")
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """A container image with Python and pytest; skips, with the reason, where none can run."""
+    from container_image import working_image
+
+    yield from working_image()

@@ -114,6 +114,7 @@ def _accept(listener: socket.socket, container: Container) -> socket.socket:
             return sock
         if container.poll() is not None:
             _, said = container.communicate()
+            container.refuse_python()
             last = engines.last_line(said) or f"it ended with {container.returncode}"
             raise SandboxError(f"the container of a sandbox worker did not start: {last}")
     raise SandboxError(f"the container of a sandbox worker did not start in {_START_S:g} s")

@@ -43,8 +43,8 @@ class Container(subprocess.Popen[bytes]):
         shown: Sequence[str] = (),
         stdout: int = subprocess.DEVNULL,
     ) -> None:
+        self.image, self.python = image, python
         self.name = f"toprope-{os.getpid()}-{secrets.token_hex(6)}"
-        self.engine = image.engine
         profile = Path(folder, "seccomp.json")
         profile.write_text(container_walls.filter_text(), encoding="ascii")
         command = [
@@ -71,8 +71,14 @@ class Container(subprocess.Popen[bytes]):
             self.wait()
             self._remove()
 
+    def refuse_python(self) -> None:
+        """Raise `NoContainer` if the container, which has ended, found no such interpreter."""
+        if self.returncode in _UNUSABLE:
+            fix = "Name a Python 3.9 or newer in it with `python`."
+            raise NoContainer(self.image.name, f"it has no {self.python} that starts", fix)
+
     def _remove(self) -> None:
-        engines.call(self.engine, "rm", "--force", self.name)
+        engines.call(self.image.engine, "rm", "--force", self.name)
 
 
 @lru_cache(maxsize=32)
@@ -103,9 +109,7 @@ def ask(image: Image, python: str, program: str, *arguments: str) -> str:
             raise NoContainer(image.name, f"no answer in {_ASK_S:g} s", "Try again.") from None
         finally:
             container.kill()
-    if container.returncode in _UNUSABLE:
-        fix = "Name a Python 3.9 or newer in it with `python`."
-        raise NoContainer(image.name, f"it has no {python} that starts", fix)
+    container.refuse_python()
     if container.returncode:
         last = engines.last_line(complaint) or f"it ended with {container.returncode}"
         again = f"{image.engine} run --rm --entrypoint {python} {image.name} -V"
