@@ -141,7 +141,7 @@ def refused(action):
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 print(json.dumps({
     "calls": [call(250, 219), call(321, 280), call(425, 425), call(319, 279)],
-    "families": [refused(lambda: socket.socket(family, 1)) for family in (16, 17, 38, 40)],
+    "families": [refused(lambda: socket.socket(family, 1)) for family in (3, 9, 16, 17, 38, 40)],
     "rights": [status[name].strip() for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")],
     "write": [refused(lambda: open(path, "w")) for path in
               ("/x", "/usr/x", "/proc/sys/kernel/core_pattern")],
@@ -157,7 +157,7 @@ print(json.dumps({
         os.environ.clear()
         os.environ.update(before)
     assert seen["calls"] == [[-1, 1]] * 4
-    assert seen["families"] == [True] * 4
+    assert seen["families"] == [True] * 6
     assert seen["rights"] == ["0000000000000000", "0000000000000000", "1", "2"]
     assert (seen["write"], seen["user"], seen["links"]) == ([True] * 3, 65534, ["lo"])
     assert seen["proxies"] == []

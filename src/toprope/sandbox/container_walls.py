@@ -17,7 +17,8 @@ PROCESSES = "1024"
 NOBODY = "65534:65534"  # maps itself into its own namespace, for which it needs no right
 # What the worker itself does to raise the inner wall, before any of a job's code runs.
 _WORKERS_OWN = {"mount", "umount2", "pivot_root", "unshare", "mount_setattr", "sethostname"}
-_FAMILIES_FROM = 11  # AF_NETLINK, AF_PACKET, AF_VSOCK and all later socket families
+_FAMILIES_BETWEEN = range(3, 10)  # old protocols, between IPv4 and IPv6
+_FAMILIES_FROM = 11  # AF_NETLINK, AF_PACKET, AF_VSOCK and all other later ones
 _EPERM = 1
 
 
@@ -46,12 +47,16 @@ def _no_proxies() -> list[str]:
 def filter_text() -> str:
     """The filter of system calls, in the form that engines read."""
     refused: dict[str, Any] = {"action": "SCMP_ACT_ERRNO", "errnoRet": _EPERM}
-    families = {"index": 0, "value": _FAMILIES_FROM, "op": "SCMP_CMP_GE"}
+    families = [{"index": 0, "value": _FAMILIES_FROM, "op": "SCMP_CMP_GE"}]
+    families += [{"index": 0, "value": one, "op": "SCMP_CMP_EQ"} for one in _FAMILIES_BETWEEN]
     profile = {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [
             {"names": sorted(set(seccomp.DENIED) - _WORKERS_OWN), **refused},
-            {"names": ["socket", "socketpair"], "args": [families], **refused},
+            *(
+                {"names": ["socket", "socketpair"], "args": [family], **refused}
+                for family in families
+            ),
         ],
     }
     return json.dumps(profile)
