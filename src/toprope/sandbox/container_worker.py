@@ -20,7 +20,7 @@ from toprope.sandbox.containers import Container, interpreter
 from toprope.sandbox.protocol import SandboxError
 from toprope.terms import Environment
 
-_START_S = 60.0
+_START_S = 120.0  # some storage drivers copy the whole image for each container
 _LOOK_S = 0.05
 _SHOWN, _INSIDE = "shown", "/toprope"  # the same folder, here and in the container
 _SOCKET = "control"
