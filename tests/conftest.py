@@ -1,14 +1,18 @@
-"""What several test files share: the micro world, and who opens the sandbox that is attacked."""
+"""What several test files share: the micro world, an image, who opens what is attacked."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import machine
+
+if TYPE_CHECKING:
+    from toprope.sandbox.engines import Image
 
 
 def pytest_configure() -> None:
@@ -42,3 +46,11 @@ def micro_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from micro_world import write_taskset
 
     return write_taskset(tmp_path_factory.mktemp("micro") / "micro.jsonl")
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """A container image with Python and pytest; skips, with the reason, where none can run."""
+    from container_image import working_image
+
+    yield from working_image()

@@ -11,7 +11,7 @@ import typer
 
 from toprope.cli.terminal import pass_on
 from toprope.forge.repository.source import read_folder
-from toprope.sandbox import Job, Limits, open_sandbox, probe
+from toprope.sandbox import Job, Limits, engines, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
 from toprope.terms import Environment, Tree
 
@@ -75,16 +75,25 @@ def run(
 def show_walls(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say which walls stand on this machine, seen from inside, and what raises the others."""
+    """Say which walls stand on this machine, seen from inside, and what raises the others.
+
+    Engines that would be a further wall around these, for environments that are images, are
+    named as they answer; no container is started.
+    """
     walls = probe()
+    further = engines.look()
     if as_json:
-        typer.echo(json.dumps(asdict(walls), indent=1))
+        seen = {"further": [asdict(engine) for engine in further]}
+        typer.echo(json.dumps({**asdict(walls), **seen}, indent=1))
     else:
         typer.echo(f"level: {walls.level}")
         for wall in walls.standing:
             typer.echo(f"  stands   {wall}")
         for wall in walls.missing:
             typer.echo(f"  missing  {wall}")
+        for engine in further:
+            said = f"not usable: {engine.fault}" if engine.fault else engine.version
+            typer.echo(f"  further  {engine.name}, for images ({said})")
         if walls.fix:
             typer.echo(walls.fix)
     raise typer.Exit(0 if walls.isolated else 1)

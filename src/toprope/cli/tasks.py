@@ -17,11 +17,12 @@ from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
 from toprope.cli.terminal import echo
 from toprope.grading import prove_many, runner
-from toprope.sandbox import open_sandbox
+from toprope.sandbox import lacking, open_sandbox
 from toprope.tasks import (
     Foreign,
     Form,
     TaskFormatError,
+    divided,
     load_any,
     load_environments,
     save_as,
@@ -51,19 +52,21 @@ def list_tasks(
     loaded = load_any(taskset)
     name, digest = loaded.taskset.name, loaded.taskset.hash
     tasks = _chosen(loaded.tasks, split, tier)
+    here, absent = divided(loaded.tasks, load_environments(taskset), lacking)
+    foreign = [*loaded.foreign, *absent]
     rows = [_row(task) for task in tasks]
     if as_json:
         whole = {"name": name, "hash": digest, "tasks": rows}
-        if loaded.foreign:
-            whole["foreign"] = [{"id": task.id, "needs": task.needs} for task in loaded.foreign]
+        if foreign:
+            whole["foreign"] = [{"id": task.id, "needs": task.needs} for task in foreign]
         typer.echo(json.dumps(whole, indent=1))
         return
     for row in rows:
         echo("\t".join(str(value or "-") for value in row.values()))
-    _tell_foreign(loaded.foreign)
+    _tell_foreign(foreign)
     typer.echo(f"\n{name} {digest[:12]}: {_counts(tasks)}", err=True)
-    if loaded.foreign:
-        typer.echo(told(len(loaded.tasks), loaded.foreign), err=True)
+    if foreign:
+        typer.echo(told(len(here), foreign), err=True)
 
 
 @app.command("check")
@@ -77,9 +80,12 @@ def check_tasks(
 ) -> None:
     """Prove tasks in the sandbox: the reference fix passes, unchanged it fails, every time."""
     loaded = load_any(taskset)
-    _tell_foreign(loaded.foreign)
-    tasks = _spread(_chosen(loaded.tasks, split, tier), limit)
     environments = load_environments(taskset)
+    here, absent = divided(loaded.tasks, environments, lacking)
+    _tell_foreign([*loaded.foreign, *absent])
+    tasks = _spread(_chosen(here, split, tier), limit)
+    if absent and not tasks:
+        raise TaskFormatError(f"{taskset}: nothing to check; {told(len(here), absent)}")
     sandbox = open_sandbox(workers=workers, environments=environments)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -35,12 +35,17 @@ def make_tasks(
     ],
     out: Annotated[Path, typer.Option("--out", help="The taskset's file.")] = Path("tasks.jsonl"),
     python: Annotated[
-        str, typer.Option(help="An interpreter with the repository's dependencies and pytest.")
+        str,
+        typer.Option(
+            help="An interpreter with the dependencies and pytest; with --image, one in it."
+        ),
     ] = "",
     setup: Annotated[
         str, typer.Option(help="A command that makes .venv in a copy of the repository.")
     ] = "",
-    image: Annotated[str, typer.Option(help="A container image to run in.", hidden=True)] = "",
+    image: Annotated[
+        str, typer.Option(help="A container image with the dependencies and pytest, to run in.")
+    ] = "",
     root: Annotated[str, typer.Option(help="The part of a monorepo that counts.")] = "",
     tests: Annotated[
         list[str] | None, typer.Option(help="What pytest runs; else what it finds itself.")
@@ -75,14 +80,11 @@ def make_tasks(
     and green again with its fix, three times. A make that is stopped goes on where it was
     when the same command is run again.
     """
-    if image:
-        raise typer.BadParameter(
-            "containers are not supported yet; give --python or --setup", param_hint="--image"
-        )
     options = Options(
         root=root,
         python=python,
         setup=setup,
+        image=image,
         tests=tuple(tests or ()),
         pytest_args=tuple(pytest_args.split()),
         suite_timeout_s=suite_timeout,

@@ -5,6 +5,7 @@ under limits and says how that ended, or keeps its room open as a session.
 """
 
 from toprope.sandbox.doors import open_sandbox, probe
+from toprope.sandbox.engines import lacking
 from toprope.sandbox.pool import WITH_PYTEST
 from toprope.sandbox.protocol import (
     Job,
@@ -39,6 +40,7 @@ __all__ = [
     "UnknownEnvironment",
     "Walls",
     "WorkerDied",
+    "lacking",
     "open_sandbox",
     "probe",
 ]

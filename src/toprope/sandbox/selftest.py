@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from toprope.sandbox.protocol import Job, SandboxError, SandboxUnavailable, Walls
-
-if TYPE_CHECKING:
-    from toprope.sandbox.protocol import Sandbox
+from toprope.sandbox.protocol import Job, Result, SandboxError, SandboxUnavailable, Walls
 
 _LOOK = """
 import ctypes, errno, json, os, resource, socket
@@ -49,7 +46,14 @@ os.write(RESULT_FD, json.dumps(seen).encode())
 _WATCHED = ("memory watchdog", "time limit")
 
 
-def inspect_walls(sandbox: Sandbox) -> Walls:
+class Runner(Protocol):
+    """A sandbox, or a single worker of one."""
+
+    def run(self, job: Job) -> Result:
+        """Run one job."""
+
+
+def inspect_walls(sandbox: Runner) -> Walls:
     """Run the look inside; raises `SandboxUnavailable` unless every wall is seen to stand."""
     try:
         result = sandbox.run(Job(id="self-test", files={}, program=_LOOK))

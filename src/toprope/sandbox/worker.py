@@ -16,8 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from toprope.sandbox import container_worker
 from toprope.sandbox.advice import refusal
 from toprope.sandbox.protocol import Job, Result, SandboxError, Start, WorkerDied
+from toprope.sandbox.selftest import inspect_walls
 from toprope.sandbox.zygote import wire
 from toprope.terms import Environment, Tree
 
@@ -57,32 +59,12 @@ class Worker:
     def __init__(self, slot: int, environment: Environment | None = None) -> None:
         self.environment = environment or Environment()
         self.trees: list[str] = []  # those it has unpacked, the latest used last
-        self.sock, theirs = socket.socketpair()
-        boot = _BOOT.format(
-            folder=ZYGOTE_PARENT,
-            control=theirs.fileno(),
-            parent=os.getpid(),
-            slot=slot,
-            outfit=asdict(self.environment),
-        )
-        try:
-            self.process = subprocess.Popen(
-                [*interpreter(self.environment), "-c", boot],
-                env=variables(self.environment),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        except OSError as error:
-            self.sock.close()
-            raise refusal("interpreter", error.errno, str(error)) from error
-        finally:
-            theirs.close()
+        start = container_worker.start if self.environment.image else _start
+        self.sock, self.process = start(slot, self.environment, variables(self.environment))
         try:
             self._await_ready()
+            if self.environment.image:
+                inspect_walls(self)  # another root and another kernel's leave than were tested
         except BaseException:
             self.kill()
             raise
@@ -170,7 +152,34 @@ class Worker:
             last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise SandboxError(f"the sandbox worker did not start: {last or error}") from error
         if not answer.get("ready"):
-            raise refusal(answer["step"], answer["errno"], answer["error"])
+            where = self.environment.image
+            raise refusal(answer["step"], answer["errno"], answer["error"], image=where)
+
+
+def _start(
+    slot: int, environment: Environment, given: dict[str, str]
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair()
+    boot = _BOOT.format(
+        folder=ZYGOTE_PARENT, control=theirs.fileno(), parent=os.getpid(), slot=slot,
+        outfit=asdict(environment),
+    )  # fmt: skip
+    try:
+        return ours, subprocess.Popen(
+            [*interpreter(environment), "-c", boot],
+            env=given,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    except OSError as error:
+        ours.close()
+        raise refusal("interpreter", error.errno, str(error)) from error
+    finally:
+        theirs.close()
 
 
 def interpreter(environment: Environment) -> list[str]:
@@ -182,7 +191,7 @@ def interpreter(environment: Environment) -> list[str]:
 
 def variables(environment: Environment) -> dict[str, str]:
     """The variables that jobs of an environment see; the trainer's own are not among them."""
-    if not environment.python and not environment.tools:
+    if not environment.python and not environment.tools and not environment.image:
         return ENVIRONMENT
     path = f"{os.path.dirname(environment.python or PYTHON)}:{_PATH}"
     return {**ENVIRONMENT, **_FURNISHED, "PATH": path, **dict(environment.variables)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -51,8 +52,7 @@ def main(control: int, parent: int, slot: int, outfit: dict[str, Any]) -> NoRetu
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     worker = os.fork()
     if worker:
-        sock.close()
-        _guard(worker, parent)
+        _guard(worker, parent, sock)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     _work(sock, mapped_root, outfit)
 
@@ -74,11 +74,16 @@ def _work(sock: socket.socket, mapped_root: bool, outfit: dict[str, Any]) -> NoR
     os._exit(0)
 
 
-def _guard(worker: int, parent: int) -> NoReturn:
-    """Wait for the worker's end; if the trainer ends first, end the worker."""
+def _guard(worker: int, parent: int, sock: socket.socket) -> NoReturn:
+    """Wait for the worker's end; if the trainer ends first, end the worker.
+
+    In a container the trainer is no parent, but its end of the socket closes with it.
+    """
+    trainer = select.poll()
+    trainer.register(sock, 0)  # tells a hang-up only
     while True:
         signal.sigtimedwait([signal.SIGCHLD], 1.0)
-        if os.getppid() != parent:
+        if os.getppid() != parent or trainer.poll(0):
             os.kill(worker, signal.SIGKILL)
         pid, _ = os.waitpid(worker, os.WNOHANG)
         if pid:

@@ -15,7 +15,7 @@ import struct
 from . import kernel
 
 # name: number on x86_64, number on aarch64 (None: does not exist there)
-_DENIED: dict[str, tuple[int, int | None]] = {
+DENIED: dict[str, tuple[int, int | None]] = {
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "unshare": (272, 97), "setns": (308, 268), "ptrace": (101, 117), "kcmp": (312, 272),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "bpf": (321, 280),
@@ -76,7 +76,7 @@ def _fail(number: int) -> Instruction:
 
 def denied(machine: str) -> list[int]:
     """The numbers of the calls that are refused whatever their arguments."""
-    return _numbers(_DENIED, machine)
+    return _numbers(DENIED, machine)
 
 
 def _numbers(calls: dict[str, tuple[int, int | None]], machine: str) -> list[int]:
