@@ -48,9 +48,9 @@ class Pool:
         with self._changed:
             self._changed.wait_for(lambda: self._idle)
             slot, worker = self._idle.pop(self._best(environment))
-        if worker and worker.environment == environment:
+        if worker and worker.environment == environment and worker.waits():
             return slot, worker
-        if worker:
+        if worker:  # of another environment, or ended while no job of ours ran
             worker.close()
         try:
             return slot, Worker(slot, environment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -68,6 +69,12 @@ class Worker:
         except BaseException:
             self.kill()
             raise
+
+    def waits(self) -> bool:
+        """Whether it is alive and silent, as between two jobs; the next is not to blame if not."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        return not poller.poll(0)
 
     def run(self, job: Job) -> Result:
         """Run a job; any failure of ours is a `SandboxError` and leaves the worker unusable."""
