@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,8 +27,8 @@ _FAREWELL_S = 2.0
 _GRACE_S = 10.0  # past a job's wall limit before the worker counts as stuck
 _MOST_TREES = 4
 _BOOT = (
-    "import sys; sys.path.append({folder!r}); from zygote.main import main; "
-    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r})"
+    "import sys; sys.path.append({folder!r}); from zygote.{start} import main; "
+    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r}, *{options!r})"
 )
 ZYGOTE_PARENT = str(Path(__file__).resolve().parent)
 # The interpreter below any virtual environment, isolated from the user's settings by an
@@ -52,14 +53,28 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Worker:
-    """A warm interpreter behind its walls. Not for use by two threads at once."""
+    """A warm interpreter behind its walls. Not for use by two threads at once.
 
-    def __init__(self, slot: int, environment: Environment | None = None) -> None:
+    `start` names the file of `zygote` that raises the walls, `options` what else it is told;
+    `stands` is what it said of them. `ending` is the signal that ends all of it.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        environment: Environment | None = None,
+        start: str = "main",
+        options: tuple[int, ...] = (),
+        ending: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self._ending = ending
         self.environment = environment or Environment()
         self.trees: list[str] = []  # those it has unpacked, the latest used last
         self.sock, theirs = socket.socketpair()
         boot = _BOOT.format(
             folder=ZYGOTE_PARENT,
+            start=start,
+            options=options,
             control=theirs.fileno(),
             parent=os.getpid(),
             slot=slot,
@@ -155,9 +170,12 @@ class Worker:
     def kill(self) -> None:
         """End the worker and every process in it, now."""
         self.sock.close()
-        with contextlib.suppress(ProcessLookupError):
+        self.process.send_signal(self._ending)
+        try:
+            self.process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         if self.process.stderr:
             self.process.stderr.close()
 
@@ -171,6 +189,7 @@ class Worker:
             raise SandboxError(f"the sandbox worker did not start: {last or error}") from error
         if not answer.get("ready"):
             raise refusal(answer["step"], answer["errno"], answer["error"])
+        self.stands: dict[str, Any] = answer
 
 
 def interpreter(environment: Environment) -> list[str]:

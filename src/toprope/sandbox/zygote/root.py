@@ -21,7 +21,7 @@ _TREES_SIZE = "mode=0700,size=1g"
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _DATA = ("/usr/share/zoneinfo", "/etc/ld.so.cache")
 _TOOLS = ("/bin", "/usr/bin", "/usr/local/bin", "/etc/alternatives", "/usr/share/perl")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _STATIC = {
     "/etc/passwd": "box:x:1000:1000::/work:/nonexistent\n",
     "/etc/group": "box:x:1000:\n",
@@ -40,7 +40,7 @@ def build(outfit: dict[str, Any]) -> int:
     os.chdir("/")
     for path in visible:
         _bind(path)
-    _hide(_packages(bool(outfit["python"])))
+    _hide(third_party(bool(outfit["python"])))
     _hide(outfit["hidden"])
     proc = _open_proc()
     _fill()
@@ -54,7 +54,7 @@ def build(outfit: dict[str, Any]) -> int:
 
 def visible_paths(outfit: dict[str, Any]) -> list[str]:
     """The host paths a job may read: libraries, the Python prefix, time zones, the outfit's."""
-    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES), *outfit["shown"]]
+    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in DEVICES), *outfit["shown"]]
     if outfit["tools"]:
         paths += _TOOLS
     prefix = sys.base_prefix
@@ -101,7 +101,7 @@ def _bind(path: str) -> None:
         kernel.mount_attributes(path, kernel.ATTR_NODEV)
 
 
-def _packages(furnished: bool) -> list[str]:
+def third_party(furnished: bool) -> list[str]:
     """Folders of third-party packages that are not to be seen.
 
     All of them, unless the interpreter was chosen for its packages: then only those that it

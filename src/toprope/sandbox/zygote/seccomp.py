@@ -9,9 +9,24 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import struct
 
 from . import kernel
+from .bpf import (
+    ALLOW,
+    ANYBIT,
+    ARCH,
+    ATLEAST,
+    EQUAL,
+    KILL,
+    LOAD,
+    NUMBER,
+    RETURN,
+    Instruction,
+    argument,
+    assemble,
+    fail,
+    when,
+)
 
 # name: number on x86_64, number on aarch64 (None: does not exist there)
 _DENIED: dict[str, tuple[int, int | None]] = {
@@ -58,16 +73,6 @@ _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _NAMESPACES = 0x7E020080
 _FIRST_PROCESS = 1
 
-_LOAD, _EQUAL, _ATLEAST, _ANYBIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL = 0x7FFF0000, 0x80000000
-_NUMBER, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in seccomp_data, little endian
-
-Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
-
-
-def _fail(number: int) -> Instruction:
-    return (_RETURN, 0, 0, 0x00050000 | number)
-
 
 def denied(machine: str) -> list[int]:
     """The numbers of the calls that are refused whatever their arguments."""
@@ -80,55 +85,41 @@ def build(machine: str) -> list[Instruction]:
     """The filter program for `machine`."""
     calls = _CALLS[machine]
     program: list[Instruction] = [
-        (_LOAD, 0, 0, _ARCH),
-        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
+        (LOAD, 0, 0, ARCH),
+        (EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
         # also catches the x32 calls, which start at 1 << 30
-        (_ATLEAST, 0, 1, _LAST_KNOWN + 1),
-        _fail(errno.ENOSYS),
+        (ATLEAST, 0, 1, _LAST_KNOWN + 1),
+        fail(errno.ENOSYS),
         # glibc falls back to clone, whose flags a filter can read
-        (_EQUAL, 0, 1, calls["clone3"]),
-        _fail(errno.ENOSYS),
+        (EQUAL, 0, 1, calls["clone3"]),
+        fail(errno.ENOSYS),
     ]
     for number in denied(machine):
-        program += [(_EQUAL, 0, 1, number), _fail(errno.EPERM)]
-    program += _when(calls["clone"], [
-        (_LOAD, 0, 0, _ARG0), (_ANYBIT, 0, 1, _NAMESPACES & ~0x80), _fail(errno.EPERM),
+        program += [(EQUAL, 0, 1, number), fail(errno.EPERM)]
+    program += when(calls["clone"], [
+        argument(0), (ANYBIT, 0, 1, _NAMESPACES & ~0x80), fail(errno.EPERM),
     ])  # fmt: skip
     for call in ("socket", "socketpair"):
-        body: list[Instruction] = [(_LOAD, 0, 0, _ARG0)]
+        body: list[Instruction] = [argument(0)]
         for family in _FAMILIES:
-            body += [(_EQUAL, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]
-        program += _when(calls[call], [*body, _fail(errno.EAFNOSUPPORT)])
-    body = [(_LOAD, 0, 0, _ARG1)]
+            body += [(EQUAL, 0, 1, family), (RETURN, 0, 0, ALLOW)]
+        program += when(calls[call], [*body, fail(errno.EAFNOSUPPORT)])
+    body = [argument(1)]
     for request in _TERMINAL_INJECTION:
-        body += [(_EQUAL, 0, 1, request), _fail(errno.EPERM)]
-    program += _when(calls["ioctl"], body)
+        body += [(EQUAL, 0, 1, request), fail(errno.EPERM)]
+    program += when(calls["ioctl"], body)
     # The room's first process is of the same user, who could starve it of what it needs.
-    program += _when(calls["prlimit64"], [
-        (_LOAD, 0, 0, _ARG0), (_EQUAL, 0, 1, _FIRST_PROCESS), _fail(errno.EPERM),
+    program += when(calls["prlimit64"], [
+        argument(0), (EQUAL, 0, 1, _FIRST_PROCESS), fail(errno.EPERM),
     ])  # fmt: skip
-    return [*program, (_RETURN, 0, 0, _ALLOW)]
-
-
-def _when(call: int, body: list[Instruction]) -> list[Instruction]:
-    """Instructions that apply only to one call; others skip them."""
-    whole = [*body, (_RETURN, 0, 0, _ALLOW)]
-    return [(_EQUAL, 0, len(whole), call), *whole]
-
-
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    return [*program, (RETURN, 0, 0, ALLOW)]
 
 
 def prepare(machine: str) -> ctypes.Structure:
     """The filter as the kernel wants it; made once, installed per job."""
-    packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in build(machine))
-    buffer = ctypes.create_string_buffer(packed, len(packed))
-    program = _Program(len(packed) // 8, ctypes.addressof(buffer))
-    program.keep = buffer  # the kernel reads it at install
-    return program
+    return assemble(build(machine))
 
 
 def install(program: ctypes.Structure) -> None:
