@@ -42,7 +42,13 @@ globals().update(
 )
 
 
-@pytest.fixture(scope="module", params=[0, 4], ids=["newest", "Linux 6.7"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(0, id="newest"),
+        pytest.param(4, id="Linux 6.7", marks=pytest.mark.slow),
+    ],
+)
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with landlock(most_abi=request.param) as opened:
         yield opened

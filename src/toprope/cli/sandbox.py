@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from toprope.forge.repository.source import read_folder
-from toprope.sandbox import Job, Limits, open_sandbox, probe
+from toprope.sandbox import LEVELS, Job, Limits, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
 from toprope.terms import Environment, Tree
 
@@ -71,10 +71,13 @@ def run(
 
 @app.command("probe")
 def show_walls(
+    level: Annotated[str, typer.Option(help="Try only this level: namespaces or landlock.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which walls stand on this machine, seen from inside, and what raises the others."""
-    walls = probe()
+    if level not in ("", *LEVELS):
+        raise typer.BadParameter(f"there are {', '.join(LEVELS)}", param_hint="--level")
+    walls = probe(level)
     if as_json:
         typer.echo(json.dumps(asdict(walls), indent=1))
     else:

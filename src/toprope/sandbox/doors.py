@@ -52,10 +52,10 @@ def _second_best(
         raise SandboxUnavailable((*refusal.missing, *second.missing), refusal.fix) from second
 
 
-def probe() -> Walls:
-    """Which walls stand on this machine; never raises for a missing one."""
+def probe(level: str = "") -> Walls:
+    """Which walls stand on this machine (at this level); never raises for a missing one."""
     try:
-        sandbox = open_sandbox()
+        sandbox = open_sandbox(level=level)
     except SandboxUnavailable as refusal:
         return Walls("unsafe-local", False, (), refusal.missing, refusal.fix)
     except SandboxError as error:

@@ -8,7 +8,6 @@ cannot be raised is told to the other end by name; there is no lesser way to go 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import importlib
 import os
@@ -16,7 +15,6 @@ import signal
 import socket
 import sys
 import sysconfig
-import tempfile
 import time
 from typing import Any, NoReturn
 
@@ -27,20 +25,17 @@ from . import (
     landlock,
     offspring,
     petitions,
+    private_folder,
     seccomp,
     serve,
     shared_host,
     tasks,
     users,
-    wipe,
     wire,
 )  # fmt: skip
 from .folder_server import FolderServer
 from .main import refuse, warm_up
 
-_MEMORY, _DISKS = "/dev/shm", ("/tmp", "/var/tmp")
-_ENOUGH = 1 << 30  # bytes free, or files go to a disk
-_NO_EXECUTION = 8  # in statvfs's flags
 _GRACE_S = 8.0
 _FIRST_FREE = 10
 
@@ -68,7 +63,7 @@ def main(
         if not rights.abi:
             raise OSError(0, "this kernel has none, or was started without it (lsm=)")
         step = "a private folder"
-        base = _private_folder()
+        base = private_folder.make()
     except (OSError, users.NoSafeUser) as error:
         refuse(sock, step, error)
     offspring.adopt()
@@ -102,14 +97,14 @@ def _work(
         step = "rules on files"
         fence = _fence(proc, base, rights, outfit)
     except (OSError, ImportError) as error:
-        _clear(base)
+        private_folder.remove(base)
         refuse(sock, step, error)
     serve.reserve_low_descriptors()
     wire.send(sock, {"ready": True, "alone": alone, "abi": rights.abi, "signals": rights.signals})
     try:
         FolderServer(sock, fence, counter).forever()
     finally:
-        _clear(base)
+        private_folder.remove(base)
         os._exit(0)
 
 
@@ -152,7 +147,7 @@ def _reach(path: str) -> None:
     except PermissionError:
         reached = False
     if not reached:
-        raise PermissionError(errno.EACCES, f"user {os.getuid()} cannot read it", path)
+        raise OSError(0, f"the user that jobs run as cannot read {path}")
 
 
 def _see_all() -> None:
@@ -161,23 +156,6 @@ def _see_all() -> None:
     for path in ("/proc/1/stat", f"/proc/{me}/task/{me}/children"):
         with open(path, "rb"):
             pass
-
-
-def _private_folder() -> str:
-    """A fresh folder that only this worker's user enters, in memory if there is room."""
-    places = [place for place in (_MEMORY, *_DISKS) if place != _MEMORY or _roomy(place)]
-    for place in places:
-        with contextlib.suppress(OSError):
-            return os.path.realpath(tempfile.mkdtemp(prefix="toprope-", dir=place))
-    raise OSError(0, f"none of {', '.join(places)} can be written")
-
-
-def _roomy(place: str) -> bool:
-    try:
-        found = os.statvfs(place)
-    except OSError:
-        return False
-    return found.f_bavail * found.f_frsize >= _ENOUGH and not found.f_flag & _NO_EXECUTION
 
 
 def _high(fd: int) -> int:
@@ -205,7 +183,7 @@ def _leave_with_the_guard(proc: int, base: str) -> None:
         if os.getpid() == me:  # else a fork that has just begun
             with contextlib.suppress(OSError):
                 offspring.Offspring(proc).end()
-            _clear(base)
+            private_folder.remove(base)
         os._exit(1)
 
     signal.signal(signal.SIGTERM, leave)
@@ -229,11 +207,5 @@ def _guard(worker: int, parent: int, proc: int, base: str) -> NoReturn:
             os.kill(worker, signal.SIGKILL if late else signal.SIGTERM)
     with contextlib.suppress(OSError):
         offspring.Offspring(proc).end()
-    _clear(base)
+    private_folder.remove(base)
     os._exit(0)
-
-
-def _clear(base: str) -> None:
-    with contextlib.suppress(OSError):
-        wipe.wipe(base)
-        os.rmdir(base)
