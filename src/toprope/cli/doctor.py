@@ -111,7 +111,10 @@ def check_libraries() -> Finding:
 def check_sandbox() -> Finding:
     """Walls that contain untrusted code stand here."""
     walls = probe()
-    detail = ", ".join(walls.standing) if walls.isolated else f"missing: {', '.join(walls.missing)}"
+    missing = f"missing: {', '.join(walls.missing)}"
+    detail = ", ".join(walls.standing) if walls.isolated else missing
+    if walls.isolated and walls.missing:
+        detail = f"{walls.level} ({detail}); {missing}. {walls.fix}"
     return Finding("sandbox", walls.isolated, detail, walls.fix)
 
 

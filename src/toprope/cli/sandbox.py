@@ -11,7 +11,7 @@ import typer
 
 from toprope.cli.terminal import pass_on
 from toprope.forge.repository.source import read_folder
-from toprope.sandbox import Job, Limits, engines, open_sandbox, probe
+from toprope.sandbox import LEVELS, Job, Limits, engines, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
 from toprope.terms import Environment, Tree
 
@@ -73,6 +73,7 @@ def run(
 
 @app.command("probe")
 def show_walls(
+    level: Annotated[str, typer.Option(help="Try only this level: namespaces or landlock.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which walls stand on this machine, seen from inside, and what raises the others.
@@ -80,7 +81,9 @@ def show_walls(
     Engines that would be a further wall around these, for environments that are images, are
     named as they answer; no container is started.
     """
-    walls = probe()
+    if level not in ("", *LEVELS):
+        raise typer.BadParameter(f"there are {', '.join(LEVELS)}", param_hint="--level")
+    walls = probe(level)
     further = engines.look()
     if as_json:
         seen = {"further": [asdict(engine) for engine in further]}

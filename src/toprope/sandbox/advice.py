@@ -47,9 +47,18 @@ def unsupported() -> SandboxUnavailable | None:
     return None
 
 
+def without_risk(fix: str) -> str:
+    """A remedy without the last resort at its end."""
+    return fix.replace(f", {_LAST_RESORT}", "")
+
+
 def _diagnose(step: str, number: int | None, error: str, host: Path) -> tuple[str, str]:
     if step == "interpreter":
         return error, "Give the path of a Python 3.9 or newer that runs here (--python PATH)."
+    if step == "packages that every user may read":
+        return error, "Jobs never run as root: put the environment where other users can read it."
+    if step == "Landlock":
+        return error, _fix("Use Linux 5.13 or newer, started with Landlock")
     if step.startswith("import "):
         name = step.removeprefix("import ")
         return error, f"The environment's interpreter lacks {name!r}: install it there."

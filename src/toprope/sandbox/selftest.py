@@ -43,7 +43,7 @@ seen = {
 }
 os.write(RESULT_FD, json.dumps(seen).encode())
 """
-_WATCHED = ("memory watchdog", "time limit")
+WATCHED = ("memory watchdog", "time limit")
 
 
 class Runner(Protocol):
@@ -55,8 +55,13 @@ class Runner(Protocol):
 
 def inspect_walls(sandbox: Runner) -> Walls:
     """Run the look inside; raises `SandboxUnavailable` unless every wall is seen to stand."""
+    return Walls("namespaces", True, (*standing(sandbox, _LOOK), *WATCHED))
+
+
+def standing(sandbox: Runner, look: str) -> tuple[str, ...]:
+    """The walls that the program `look` saw from inside, if it saw all that it looked for."""
     try:
-        result = sandbox.run(Job(id="self-test", files={}, program=_LOOK))
+        result = sandbox.run(Job(id="self-test", files={}, program=look))
     except SandboxError as error:
         fix = "Use Linux 5.14 or newer; there it is a bug to report."
         raise SandboxUnavailable((str(error),), fix) from error
@@ -72,4 +77,4 @@ def inspect_walls(sandbox: Runner) -> Walls:
             "The walls were raised, but seen from inside they do not hold; please report this "
             "with the output of `uname -a`.",
         )
-    return Walls("namespaces", True, (*seen, *_WATCHED))
+    return tuple(seen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 
 from toprope.sandbox import container_worker
 from toprope.sandbox.advice import refusal
+from toprope.sandbox.containers import Container
 from toprope.sandbox.protocol import Job, Result, SandboxError, Start, WorkerDied
 from toprope.sandbox.selftest import inspect_walls
 from toprope.sandbox.zygote import wire
@@ -29,8 +31,8 @@ _FAREWELL_S = 2.0
 _GRACE_S = 10.0  # past a job's wall limit before the worker counts as stuck
 _MOST_TREES = 4
 _BOOT = (
-    "import sys; sys.path.append({folder!r}); from zygote.main import main; "
-    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r})"
+    "import sys; sys.path.append({folder!r}); from zygote.{start} import main; "
+    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r}, *{options!r})"
 )
 ZYGOTE_PARENT = str(Path(__file__).resolve().parent)
 # The interpreter below any virtual environment, isolated from the user's settings by an
@@ -55,13 +57,30 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Worker:
-    """A warm interpreter behind its walls. Not for use by two threads at once."""
+    """A warm interpreter behind its walls. Not for use by two threads at once.
 
-    def __init__(self, slot: int, environment: Environment | None = None) -> None:
+    `start` names the file of `zygote` that raises the walls, `options` what else it is told;
+    `stands` is what it said of them. `ending` is the signal that ends all of it.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        environment: Environment | None = None,
+        start: str = "main",
+        options: tuple[int, ...] = (),
+        ending: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self._ending = ending
         self.environment = environment or Environment()
         self.trees: list[str] = []  # those it has unpacked, the latest used last
-        start = container_worker.start if self.environment.image else _start
-        self.sock, self.process = start(slot, self.environment, variables(self.environment))
+        given = variables(self.environment)
+        self.sock: socket.socket
+        self.process: subprocess.Popen[bytes] | Container
+        if self.environment.image:
+            self.sock, self.process = container_worker.start(slot, self.environment, given)
+        else:
+            self.sock, self.process = _start(start, options, slot, self.environment, given)
         try:
             self._await_ready()
             if self.environment.image:
@@ -144,9 +163,12 @@ class Worker:
     def kill(self) -> None:
         """End the worker and every process in it, now."""
         self.sock.close()
-        with contextlib.suppress(ProcessLookupError):
+        self.process.send_signal(self._ending)
+        try:
+            self.process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         if self.process.stderr:
             self.process.stderr.close()
 
@@ -161,15 +183,20 @@ class Worker:
         if not answer.get("ready"):
             where = self.environment.image
             raise refusal(answer["step"], answer["errno"], answer["error"], image=where)
+        self.stands: dict[str, Any] = answer
 
 
 def _start(
-    slot: int, environment: Environment, given: dict[str, str]
+    start: str,
+    options: tuple[int, ...],
+    slot: int,
+    environment: Environment,
+    given: dict[str, str],
 ) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair()
     boot = _BOOT.format(
-        folder=ZYGOTE_PARENT, control=theirs.fileno(), parent=os.getpid(), slot=slot,
-        outfit=asdict(environment),
+        folder=ZYGOTE_PARENT, start=start, options=options, control=theirs.fileno(),
+        parent=os.getpid(), slot=slot, outfit=asdict(environment),
     )  # fmt: skip
     try:
         return ours, subprocess.Popen(

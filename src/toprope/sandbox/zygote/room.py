@@ -100,11 +100,11 @@ def arrange(places: dict[int, int]) -> None:
     os.closerange(max(places) + 1, highest + 1)
 
 
-def source(stdin: bytes) -> int:
+def source(stdin: bytes, folder: str = f"{BOX}/tmp") -> int:
     """A descriptor to read `stdin` from; its file has no name that others could open."""
     if not stdin:
         return os.open(os.devnull, os.O_RDONLY)
-    file = os.open(f"{BOX}/tmp", os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    file = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
     with os.fdopen(os.dup(file), "wb") as target:
         target.write(stdin)
     os.lseek(file, 0, os.SEEK_SET)

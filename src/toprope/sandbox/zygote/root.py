@@ -27,7 +27,7 @@ _KERNEL_LIMITS = {
     "max_inotify_watches": 8192,
     "max_user_namespaces": 0,
 }
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _STATIC = {
     "/etc/passwd": "box:x:1000:1000::/work:/nonexistent\n",
     "/etc/group": "box:x:1000:\n",
@@ -46,7 +46,7 @@ def build(outfit: dict[str, Any]) -> int:
     os.chdir("/")
     for path in visible:
         _bind(path)
-    _hide(_packages(bool(outfit["python"])))
+    _hide(third_party(bool(outfit["python"])))
     _hide(outfit["hidden"])
     proc = _open_proc()
     _fill()
@@ -60,7 +60,7 @@ def build(outfit: dict[str, Any]) -> int:
 
 def visible_paths(outfit: dict[str, Any]) -> list[str]:
     """The host paths a job may read: libraries, the Python prefix, time zones, the outfit's."""
-    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES), *outfit["shown"]]
+    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in DEVICES), *outfit["shown"]]
     if outfit["tools"]:
         paths += _TOOLS
     prefix = sys.base_prefix
@@ -107,7 +107,7 @@ def _bind(path: str) -> None:
         kernel.mount_attributes(path, kernel.ATTR_NODEV)
 
 
-def _packages(furnished: bool) -> list[str]:
+def third_party(furnished: bool) -> list[str]:
     """Folders of third-party packages that are not to be seen.
 
     All of them, unless the interpreter was chosen for its packages: then only those that it

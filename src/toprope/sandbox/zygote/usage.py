@@ -13,7 +13,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 # Beyond the limits of a single process, so that one alone meets those first and always alike.
 _SLACK_MB = 64
 _SLACK_S = 0.5
-_EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
+EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
 
 
 class Process(NamedTuple):
@@ -26,6 +26,7 @@ class Process(NamedTuple):
     resident: int
     own_seconds: float
     childrens_seconds: float
+    threads: int = 1
 
     @property
     def seconds(self) -> float:
@@ -70,7 +71,7 @@ def census(proc: int) -> list[Process]:
     `proc` is a descriptor of a /proc that shows only these.
     """
     names = [name for name in os.listdir(proc) if name.isdigit() and name != "1"]
-    return [found for found in (_process(proc, name) for name in names) if found]
+    return [found for found in (process(proc, name) for name in names) if found]
 
 
 def watchdog(
@@ -81,16 +82,22 @@ def watchdog(
     What a clone still shares with the worker is not counted against the job, and neither are
     the seconds `used_before`.
     """
-    worker = _process(proc, "1")
-    shared = worker.resident if worker else 0
+    worker = process(proc, "1")
+    judge = judging(worker.resident if worker else 0, limits, used_before)
+    return lambda: judge(census(proc))
+
+
+def judging(
+    shared: int, limits: dict[str, Any], used_before: float = 0.0
+) -> Callable[[list[Process]], Excess | None]:
+    """The same of a census; `shared` is the resident bytes of the worker."""
     most_bytes = (int(limits["memory_mb"]) + _SLACK_MB) << 20
     most_seconds = used_before + limits["cpu_s"] + _SLACK_S
     unwaited = Unwaited()
 
-    def excess() -> Excess | None:
-        found = census(proc)
+    def excess(found: list[Process]) -> Excess | None:
         unwaited.look(found)
-        if len(found) > limits["processes"] + _EXTRA_PROCESSES:
+        if len(found) > limits["processes"] + EXTRA_PROCESSES:
             return Excess("limit", too_many(limits))
         if sum(max(0, process.resident - shared) for process in found) > most_bytes:
             return Excess("limit", f"more than {limits['memory_mb']} MB of memory")
@@ -130,7 +137,8 @@ def read(proc: int, name: str, most: int = 1000) -> bytes:
         os.close(file)
 
 
-def _process(proc: int, pid: str) -> Process | None:
+def process(proc: int, pid: str) -> Process | None:
+    """One process, None if it has ended."""
     # Counted from the end of the name, which the process chooses: state is the first.
     fields = read(proc, f"{pid}/stat").rpartition(b")")[2].split()
     if len(fields) < 22:
@@ -138,5 +146,5 @@ def _process(proc: int, pid: str) -> Process | None:
     own, childrens = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
     return Process(
         int(pid), fields[0].decode(), int(fields[1]), int(fields[3]),
-        int(fields[21]) * _PAGE, own / _TICK, childrens / _TICK,
+        int(fields[21]) * _PAGE, own / _TICK, childrens / _TICK, int(fields[17]),
     )  # fmt: skip
