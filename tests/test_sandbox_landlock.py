@@ -31,8 +31,8 @@ globals().update(
 test_a_worker_killed_during_a_job_is_an_error_and_is_replaced = (
     test_sandbox_faults.test_a_worker_killed_during_a_job_is_an_error_and_is_replaced
 )
-test_a_worker_lost_between_jobs_is_an_error_once = (
-    test_sandbox_faults.test_a_worker_lost_between_jobs_is_an_error_once
+test_a_worker_lost_between_jobs_is_not_the_next_ones_fault = (
+    test_sandbox_faults.test_a_worker_lost_between_jobs_is_not_the_next_ones_fault
 )
 
 TREE = make_tree({"pkg/__init__.py": "X = 1\n", "pkg/raw.bin": "\udcff\n", "old.py": "1\n"})
