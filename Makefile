@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make climb       the whole climb on this machine, about 15 minutes on 2 cores"
-	@echo "make climb-long  the same with up to 100 minutes"
+	@echo "make climb-long  the same with up to an hour"
 	@echo "make doctor      what this machine can do, and the fix for what it cannot"
 	@echo "make test        the tests, under 10 minutes;  make test-all: the slow ones too"
 	@echo "make lint        style, types and the direction of imports"

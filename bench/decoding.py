@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from toprope.climb.memory import keep_freed_memory
+from toprope.policy.asks import Ask
 from toprope.policy.load import load_model, resolve
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 
 PROMPTS, GROUP = 20, 8
 

@@ -1,16 +1,35 @@
-"""What several test files share: the micro world, made once per session."""
+"""What several test files share: the micro world, an image, who opens what is attacked."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+import machine
+
+if TYPE_CHECKING:
+    from toprope.sandbox.engines import Image
 
 
 def pytest_configure() -> None:
     """Hear Ctrl-C even where a runner in the background had it ignored: children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", params=["root", "user"])
+def owner(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Who opens the sandbox: everything hostile is tried against root's and a user's.
+
+    When a file has tried all it has, the machine must be as it was.
+    """
+    with machine.orphans_come_to_us():
+        before = machine.look()
+        yield str(request.param)
+        assert before.harm() == []
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +46,11 @@ def micro_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from micro_world import write_taskset
 
     return write_taskset(tmp_path_factory.mktemp("micro") / "micro.jsonl")
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """A container image with Python and pytest; skips, with the reason, where none can run."""
+    from container_image import working_image
+
+    yield from working_image()

@@ -94,6 +94,17 @@ def test_probe_names_the_walls(capsys):
     assert json.loads(call(capsys, "sandbox", "probe", "--json").out)["isolated"] is True
 
 
+def test_probe_names_the_engines_that_would_be_a_further_wall(capsys, tmp_path, monkeypatch):
+    engine = tmp_path / "docker"
+    engine.write_text("#!/bin/sh\necho no daemon here >&2\nexit 1\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    told = call(capsys, "sandbox", "probe").out
+    assert "further  docker, for images (not usable: no daemon here)" in told
+    further = json.loads(call(capsys, "sandbox", "probe", "--json").out)["further"]
+    assert {"name": "docker", "version": "", "fault": "no daemon here"} in further
+
+
 def test_the_command_that_shows_failing_tests_can_be_run_as_it_is_printed(folder, tmp_path, capsys):
     (folder / "tests" / "test_sums.py").write_text("def test_no():\n    assert 1 == 2\n")
     out = tmp_path / "tasks.jsonl"

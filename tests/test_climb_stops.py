@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,14 @@ import pytest
 import toprope
 from micro_climber import left_in
 from micro_world import short_settings
+from sandbox_flaky import FlakySandbox
 from toprope.climb.config import to_toml
 from toprope.climb.run import climb
+from toprope.grading import grader
+from toprope.grading.grader import GradingFails
 from toprope.ledger.store import Ledger
+from toprope.sandbox import open_sandbox
+from toprope.terms import State
 
 HERE = Path(__file__).parent
 SOURCE = Path(toprope.__file__).parent.parent
@@ -119,3 +126,24 @@ def test_a_full_disk_is_told_and_once_there_is_room_the_run_goes_on(
     for told in found["told"]:
         assert "everything up to the last committed iteration is safe" in told
     assert found["left"] == whole
+
+
+def test_a_climb_whose_attempts_cannot_be_judged_stops_with_the_reason(
+    whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(grader, "_FIRST_PAUSE_S", 0.0)
+    settings, run = short_settings(micro_tasks, micro_student), tmp_path / "run"
+    with closing(open_sandbox()) as sound:
+        ill = FlakySandbox(sound, permanent=("",))
+        with pytest.raises(GradingFails) as stopped:
+            climb(settings, run, sandbox=ill)
+    told = str(stopped.value)
+    assert re.match(r"(\d+) of the last \1 attempts could not be judged \(not graded after 3", told)
+    assert "`toprope sandbox probe` looks at the walls" in told
+    assert "run the same command to go on" in told
+    assert ill.faults < 200, "it did not go on losing attempts"
+    with Ledger.open(run) as ledger:
+        assert ledger.facts()["status"] != "finished"
+        assert not any(state is State.COLD for state in ledger.states().values())
+    climb(settings, run)
+    assert left_in(run) == whole

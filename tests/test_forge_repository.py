@@ -307,6 +307,8 @@ def test_a_statement_has_no_paths_of_the_machine_and_ends_with_the_assertion():
     assert "(t.py::test_a, and 2 more)" in told
     assert "E  assert <A at 0x...> == 2\n\nt.py:3: AssertionError" in told
     assert len(told) < 1700
+    elsewhere = text.replace("/box/work/", "/dev/shm/toprope-a1_b/box/work/")
+    assert tell("t.py::test_a", elsewhere, 3) == told
 
 
 def test_no_two_splits_share_what_they_are_dealt_by(made):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -104,3 +105,17 @@ def test_too_many_failures_of_ours_stop_whoever_asks(task: Task, sandbox: Sandbo
     with pytest.raises(GradingFails, match="31 of the last 100 attempts could not be judged"):
         Grader(FlakySandbox(sandbox, permanent=doomed), retries=0).grade_many(work)
     Grader(FlakySandbox(sandbox, permanent=doomed[:30]), retries=0).grade_many(work)
+
+
+def test_when_nothing_can_be_judged_it_does_not_wait_for_a_hundred(
+    task: Task, sandbox: Sandbox
+) -> None:
+    other = replace(task, id="other")
+    both = [*items(task, 19), *items(other, 1)]
+    nothing = FlakySandbox(sandbox, permanent=("median@", "other@"))
+    with pytest.raises(GradingFails, match="20 of the last 20 attempts could not be judged"):
+        Grader(nothing, retries=0).grade_many(both)
+    outcomes = {v.outcome for v in Grader(nothing, retries=0).grade_many(items(task, 30))}
+    assert outcomes == {Outcome.INFRA}, "one task's attempts may all be lost"
+    but_one = FlakySandbox(sandbox, permanent=("median@",))
+    assert len(Grader(but_one, retries=0).grade_many(both)) == 20

@@ -11,8 +11,8 @@ import torch
 
 from test_policy_sampler import SMALLEST, TOKENIZER, VOCABULARY, make_sampler
 from tiny_models import FAMILIES, plain_logprobs, tiny_model
-from toprope.policy.opening import openings
-from toprope.policy.sampler import Ask
+from toprope.policy.asks import Ask, Work
+from toprope.policy.opening import Opening, Piece, openings
 
 DRAFT = (3, 9, 14, 5, 21, 8)
 PROMPT = (7, 2, 11, 30)
@@ -64,6 +64,11 @@ def test_an_episode_draws_the_same_whatever_the_batch(model: Any) -> None:
         assert {c.episode_id: c.ids for c in alone}.items() <= together.items()
 
 
+def opened(logits: torch.Tensor, *piece: Any, temperature: float = 1.0) -> list[Opening]:
+    (found,) = openings(torch.clone, logits, [Piece(*piece)], temperature=temperature)
+    return found
+
+
 def test_departures_have_the_odds_of_token_by_token_draws() -> None:
     torch.manual_seed(0)
     logits = torch.randn(2, 4)
@@ -71,7 +76,7 @@ def test_departures_have_the_odds_of_token_by_token_draws() -> None:
     draft = (1, 2)
     G = 40_000
     uniforms = np.random.default_rng(0).random((G, 2))
-    found = Counter(tuple(one.ids) for one in openings(torch.clone, logits, draft, uniforms))
+    found = Counter(tuple(one.ids) for one in opened(logits, draft, uniforms))
     expected = {(t,): p[0, t] for t in range(4) if t != 1}
     expected |= {(1, t): p[0, 1] * p[1, t] for t in range(4)}
     assert set(found) == set(expected)
@@ -83,19 +88,19 @@ def test_departures_have_the_odds_of_token_by_token_draws() -> None:
 def test_greedy_and_temperature() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 1.0]])
     uniforms = np.full((1, 2), 0.999)
-    (greedy,) = openings(torch.clone, logits, (1, 2), uniforms, temperature=0.0)
+    (greedy,) = opened(logits, (1, 2), uniforms, temperature=0.0)
     assert (greedy.ids, greedy.copied) == ([1, 0], 1)
     assert greedy.logprobs == pytest.approx(
         [float(torch.log_softmax(logits, -1)[0, 1]), float(torch.log_softmax(logits, -1)[1, 0])]
     )
-    (cold,) = openings(torch.clone, logits, (1, 2), uniforms, temperature=0.01)
+    (cold,) = opened(logits, (1, 2), uniforms, temperature=0.01)
     assert cold.ids == [1, 0]
 
 
 def test_held_tokens_are_copied_whatever_the_model_says() -> None:
     logits = torch.tensor([[9.0, -9.0, 0.0], [9.0, -9.0, 0.0], [9.0, -9.0, 0.0]])
     uniforms = np.full((4, 3), 0.5)
-    for one in openings(torch.clone, logits, (1, 1, 1), uniforms, held=2):
+    for one in opened(logits, (1, 1, 1), uniforms, 2):
         assert (one.ids, one.copied) == ([1, 1, 0], 2)
         assert one.logprobs[:2] == [0.0, 0.0]
 
@@ -118,3 +123,24 @@ def test_an_episode_that_leaves_what_every_answer_keeps_is_hopeless(model: Any) 
     assert all(len(c.ids) == c.copied + 1 for c in found if c.copied < 3)
     forced = make_sampler(model, max_tokens=6).sample([ask], constrain=True)
     assert all(c.copied >= 3 for c in forced)
+
+
+def test_a_draft_is_computed_only_where_somebody_copies_it(model: Any) -> None:
+    copied = likely(model, PROMPT, 6)
+    shunned = ((copied[0] + 1) % VOCABULARY, *copied[1:])
+    sampler = make_sampler(model, max_tokens=1)
+    for draft, computed in ((copied, len(PROMPT) + 5), (shunned, len(PROMPT))):
+        sampler.work = Work()
+        sampler.sample([Ask(PROMPT, ("a", "b"), draft)], temperature=0.0)
+        assert sampler.work.positions == computed
+
+
+def test_numbers_of_the_same_name_draw_the_same_under_other_ids(model: Any) -> None:
+    draft, numbers = likely(model, PROMPT, 5), tuple(str(n) for n in range(20))
+    sampler = make_sampler(model, max_tokens=6)
+    (one,) = [[c.ids for c in sampler.sample([Ask(PROMPT, numbers, draft)])]]
+    other = tuple(f"later/{n}" for n in numbers)
+    named = sampler.sample([Ask(PROMPT, other, draft, numbers=numbers)])
+    assert [c.ids for c in named] == one
+    assert [c.episode_id for c in named] == list(other)
+    assert [c.ids for c in sampler.sample([Ask(PROMPT, other, draft)])] != one

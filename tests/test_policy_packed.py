@@ -11,8 +11,9 @@ from torch import nn
 
 from tiny_models import tiny_model
 from toprope.policy import packed
+from toprope.policy.asks import Ask
 from toprope.policy.packed import can_pack, packed_weights
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 
 needs_bf16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 products on this CPU"
@@ -40,9 +41,9 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     forward = packed._forward
 
-    def counted(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def counted(linear: nn.Linear, laid_out: torch.Tensor, adapted: bool, x: torch.Tensor) -> Any:
         rows.append(len(x))
-        return forward(linear, laid_out, x)
+        return forward(linear, laid_out, adapted, x)
 
     monkeypatch.setattr(packed, "_forward", counted)
     return rows

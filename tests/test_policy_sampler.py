@@ -15,11 +15,12 @@ from toprope.harness import lines
 from toprope.learn.packing import GroupRow, pack
 from toprope.learn.step import own_logprobs
 from toprope.policy import attention
+from toprope.policy.asks import Ask
 from toprope.policy.cache import GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.guide import Guide
 from toprope.policy.randomness import episode_uniforms
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 from toprope.terms import Completion
 
 TOKENIZER = make_tokenizer()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox_as_user import opened_by
 from session_parts import (
     ENVIRONMENTS,
     TREE,
@@ -23,10 +24,9 @@ from toprope.sandbox import Job, NotAFile, Sandbox, open_sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    opened = open_sandbox(workers=2, environments=ENVIRONMENTS)
-    yield opened
-    opened.close()
+def sandbox(owner: str) -> Iterator[Sandbox]:
+    with opened_by(owner, workers=2, environments=ENVIRONMENTS) as opened:
+        yield opened
 
 
 LOOK = """
@@ -159,7 +159,7 @@ def test_untrusted_code_reaches_neither_the_pipe_nor_the_first_process(
     with begin(sandbox, environment="pytest", limits=limits) as session:
         if by == "command":
             session.write("hostile.py", "RESULT = -1\n" + HOSTILE)
-            result = session.run("python hostile.py", 10)
+            result = session.run("python3 hostile.py", 10)
         else:
             result = session.python("RESULT = RESULT_FD\n" + HOSTILE, b"", 10)
         assert (result.status, result.returncode) == ("exited", 5), result

@@ -11,6 +11,8 @@ MINE = Environment(
     warm=("pytest", "numpy"),
     tools=True,
     variables=(("MODE", 'quoted "x"\n'), ("LANG", "ü")),
+    image="registry.example/name:1",
+    engine="podman",
 )
 
 

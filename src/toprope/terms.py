@@ -116,7 +116,9 @@ class Environment:
 
     `python` is the path of an interpreter ("": toprope's own, without third-party packages);
     `shown` are further host paths to read, `hidden` paths below these to cover. `warm`
-    modules are imported before any job. `tools` adds a shell and the system's commands.
+    modules are imported before any job. `tools` adds a shell and the system's commands. With
+    `image`, a container image, all of these paths lie in it; `engine` is "podman" or "docker"
+    ("": whichever is there).
     """
 
     python: str = ""
@@ -125,6 +127,8 @@ class Environment:
     warm: tuple[str, ...] = ()
     tools: bool = False
     variables: tuple[tuple[str, str], ...] = ()
+    image: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

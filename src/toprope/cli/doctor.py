@@ -23,7 +23,7 @@ from toprope.climb.config import DEFAULT_STUDENT
 from toprope.policy.catalog import find_model
 from toprope.policy.convert import is_converted
 from toprope.policy.fetch import cached
-from toprope.policy.load import converted_folder, describe_device
+from toprope.policy.load import converted_folder
 from toprope.policy.store import models_folder
 from toprope.sandbox import probe
 
@@ -100,6 +100,8 @@ def check_libraries() -> Finding:
     """Torch and transformers are installed and start."""
     fix = f"{sys.executable} -m pip install -c constraints.txt torch transformers"
     try:
+        from toprope.policy.device import describe_device
+
         found = f"transformers {version('transformers')}, {describe_device()}"
     except (ImportError, PackageNotFoundError, OSError) as error:
         return Finding("torch", False, f"{error}", fix)
@@ -109,7 +111,10 @@ def check_libraries() -> Finding:
 def check_sandbox() -> Finding:
     """Walls that contain untrusted code stand here."""
     walls = probe()
-    detail = ", ".join(walls.standing) if walls.isolated else f"missing: {', '.join(walls.missing)}"
+    missing = f"missing: {', '.join(walls.missing)}"
+    detail = ", ".join(walls.standing) if walls.isolated else missing
+    if walls.isolated and walls.missing:
+        detail = f"{walls.level} ({detail}); {missing}. {walls.fix}"
     return Finding("sandbox", walls.isolated, detail, walls.fix)
 
 

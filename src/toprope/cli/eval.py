@@ -49,13 +49,14 @@ def command(
     """
     from toprope.climb.evaluate import Evaluation, evaluate
     from toprope.climb.subjects import find_subjects
-    from toprope.sandbox import open_sandbox
-    from toprope.tasks import load_environments, load_taskset
+    from toprope.sandbox import lacking, open_sandbox
+    from toprope.tasks import load_environments, load_taskset, refuse_foreign
 
+    environments = load_environments(taskset)
     asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature)
+    refuse_foreign(asked.tasks(), environments, lacking)
     to_stderr = partial(typer.echo, err=True)
     found = find_subjects(subjects or [], endpoints or [], dialect=dialect, say=to_stderr)
-    environments = load_environments(taskset)
     sandbox = open_sandbox(workers=workers, unsafe_local=unsafe_local, environments=environments)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:

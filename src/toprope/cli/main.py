@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 import toprope
+from toprope.report.plain import plain
 from toprope.terms import TopropeError
 
 OK, FAILED, USAGE, INTERRUPTED, INTERNAL = range(5)
@@ -136,7 +137,7 @@ def _unexpected(error: Exception) -> int:
 
 
 def _say(message: str) -> None:
-    typer.secho(message, fg=typer.colors.RED, err=True)
+    typer.secho(plain(message), fg=typer.colors.RED, err=True)
 
 
 if __name__ == "__main__":

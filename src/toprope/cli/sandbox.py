@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli.terminal import pass_on
 from toprope.forge.repository.source import read_folder
-from toprope.sandbox import Job, Limits, open_sandbox, probe
+from toprope.sandbox import LEVELS, Job, Limits, engines, open_sandbox, probe
 from toprope.tasks import load_environments, load_taskset, make_tree
 from toprope.terms import Environment, Tree
 
@@ -47,7 +48,8 @@ def run(
     """Run a command behind the walls: no network, nothing of the host but its programs.
 
     It works in a private copy that is thrown away. Its output comes when it has ended, at
-    most 8 MB; its exit code is ours.
+    most 8 MB; its exit code is ours. On a terminal, what one would obey (colours, titles) is
+    written out; into a pipe or a file the bytes go as they are.
     """
     tree, place = _files(folder, task, tasks)
     chosen = _environment(environment, name, place)
@@ -62,7 +64,7 @@ def run(
         result = sandbox.run(job)
     finally:
         sandbox.close()
-    typer.echo(result.stdout.decode("utf-8", "replace"), nl=False)
+    pass_on(result.stdout)
     if result.status != "exited":
         typer.secho(f"stopped: {result.why}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1)
@@ -71,18 +73,30 @@ def run(
 
 @app.command("probe")
 def show_walls(
+    level: Annotated[str, typer.Option(help="Try only this level: namespaces or landlock.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say which walls stand on this machine, seen from inside, and what raises the others."""
-    walls = probe()
+    """Say which walls stand on this machine, seen from inside, and what raises the others.
+
+    Engines that would be a further wall around these, for environments that are images, are
+    named as they answer; no container is started.
+    """
+    if level not in ("", *LEVELS):
+        raise typer.BadParameter(f"there are {', '.join(LEVELS)}", param_hint="--level")
+    walls = probe(level)
+    further = engines.look()
     if as_json:
-        typer.echo(json.dumps(asdict(walls), indent=1))
+        seen = {"further": [asdict(engine) for engine in further]}
+        typer.echo(json.dumps({**asdict(walls), **seen}, indent=1))
     else:
         typer.echo(f"level: {walls.level}")
         for wall in walls.standing:
             typer.echo(f"  stands   {wall}")
         for wall in walls.missing:
             typer.echo(f"  missing  {wall}")
+        for engine in further:
+            said = f"not usable: {engine.fault}" if engine.fault else engine.version
+            typer.echo(f"  further  {engine.name}, for images ({said})")
         if walls.fix:
             typer.echo(walls.fix)
     raise typer.Exit(0 if walls.isolated else 1)

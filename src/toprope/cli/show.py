@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli.terminal import echo
 from toprope.report.story import story
 
 
@@ -15,4 +16,4 @@ def command(
     run: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/climb"),
 ) -> None:
     """Tell a task's story (attempts, help, first success, cost), or an episode's."""
-    typer.echo(story(run, name))
+    echo(story(run, name))

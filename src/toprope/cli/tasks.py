@@ -14,12 +14,16 @@ import typer
 from toprope.cli.tasks_check import check_tasks
 from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
+from toprope.cli.terminal import echo
 from toprope.grading import runner
+from toprope.sandbox import lacking
 from toprope.tasks import (
     Foreign,
     Form,
     TaskFormatError,
+    divided,
     load_any,
+    load_environments,
     save_as,
     told,
 )
@@ -48,19 +52,21 @@ def list_tasks(
     loaded = load_any(taskset)
     name, digest = loaded.taskset.name, loaded.taskset.hash
     tasks = loaded.taskset.chosen(split, tier)
+    here, absent = divided(loaded.tasks, load_environments(taskset), lacking)
+    foreign = [*loaded.foreign, *absent]
     rows = [_row(task) for task in tasks]
     if as_json:
         whole = {"name": name, "hash": digest, "tasks": rows}
-        if loaded.foreign:
-            whole["foreign"] = [{"id": task.id, "needs": task.needs} for task in loaded.foreign]
+        if foreign:
+            whole["foreign"] = [{"id": task.id, "needs": task.needs} for task in foreign]
         typer.echo(json.dumps(whole, indent=1))
         return
     for row in rows:
-        typer.echo("\t".join(str(value or "-") for value in row.values()))
-    _tell_foreign(loaded.foreign)
+        echo("\t".join(str(value or "-") for value in row.values()))
+    _tell_foreign(foreign)
     typer.echo(f"\n{name} {digest[:12]}: {_counts(tasks)}", err=True)
-    if loaded.foreign:
-        typer.echo(told(len(loaded.tasks), loaded.foreign), err=True)
+    if foreign:
+        typer.echo(told(len(here), foreign), err=True)
 
 
 @app.command("convert")
@@ -85,7 +91,7 @@ def convert_tasks(
 
 def _tell_foreign(foreign: Sequence[Foreign]) -> None:
     for task in foreign:
-        typer.echo(f"{task.id}\tneeds a container: {task.needs}")
+        echo(f"{task.id}\tneeds a container: {task.needs}")
 
 
 def _row(task: Task) -> dict[str, str | int | None]:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from toprope.cli.terminal import echo
 from toprope.grading import prove_many
 from toprope.grading.checked import NOT_HERE, Checked, Row, checked, rows
-from toprope.sandbox import open_sandbox
-from toprope.tasks import Foreign, Loaded, TaskFormatError, load_any, load_environments
-from toprope.terms import Split, Task, Tier
+from toprope.report.plain import plain
+from toprope.sandbox import lacking, open_sandbox
+from toprope.tasks import (
+    Foreign,
+    TaskFormatError,
+    Taskset,
+    divided,
+    load_any,
+    load_environments,
+    told,
+)
+from toprope.terms import Environment, Split, Task, Tier
 
 _MOST_ROWS = 24
 _MOST_NAMED = 40
@@ -41,26 +52,33 @@ def check_tasks(
     1 if one is not.
     """
     loaded = load_any(taskset)
-    tasks = _spread(loaded.taskset.chosen(split, tier), limit)
-    found = _prove(tasks, taskset, times, workers)
+    environments = load_environments(taskset)
+    chosen = loaded.taskset.chosen(split, tier)
+    here, absent = divided(chosen, environments, lacking)
+    foreign = [*loaded.foreign, *absent]
+    tasks = _spread(here, limit)
+    if absent and not tasks:
+        raise TaskFormatError(f"{taskset}: nothing to check; {told(len(here), absent)}")
+    found = _prove(tasks, environments, times, workers)
     bad = [one for one in found if one.fault]
     if as_json:
-        typer.echo(json.dumps(_document(loaded, found, times), indent=1))
+        typer.echo(json.dumps(_document(loaded.taskset, foreign, found, times), indent=1))
     else:
-        _print(loaded, found)
-        for task in loaded.foreign:
-            typer.echo(f"{task.id}\tneeds a container: {task.needs}")
+        _print(foreign, found)
+        for task in foreign:
+            echo(f"{task.id}\tneeds a container: {task.needs}")
         _name(bad)
         typer.echo(f"{len(tasks) - len(bad)} of {len(tasks)} tasks are proven, {times} times each")
     if bad:
         raise TaskFormatError(_verdict(bad))
 
 
-def _prove(tasks: Sequence[Task], taskset: str, times: int, workers: int) -> list[Checked]:
+def _prove(tasks: Sequence[Task], environments: Mapping[str, Environment], times: int,
+           workers: int) -> list[Checked]:  # fmt: skip
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip
-    sandbox = open_sandbox(workers=workers, environments=load_environments(taskset))
+    sandbox = open_sandbox(workers=workers, environments=environments)
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             line = bar.add_task("proving", total=len(tasks))
@@ -78,10 +96,10 @@ def _spread(tasks: Sequence[Task], limit: int) -> Sequence[Task]:
     return [tasks[at * len(tasks) // limit] for at in range(limit)]
 
 
-def _print(loaded: Loaded, found: Sequence[Checked]) -> None:
+def _print(foreign: Sequence[Foreign], found: Sequence[Checked]) -> None:
     counted = rows(found, _MOST_ROWS)
     faults = list(dict.fromkeys(one.fault for one in found if one.fault))
-    if loaded.foreign and NOT_HERE not in faults:
+    if foreign and NOT_HERE not in faults:
         faults.append(NOT_HERE)
     table = Table(box=None, pad_edge=False)
     for name in ("split", "tier", "source", "environment"):
@@ -89,11 +107,13 @@ def _print(loaded: Loaded, found: Sequence[Checked]) -> None:
     for name in ("tasks", "proven", *faults, "tests/task", "seconds"):
         table.add_column(name, justify="right")
     for row in counted:
-        table.add_row(*(part or "-" for part in row.place), *_numbers(row, faults))
-    for needs, count in Counter(task.needs for task in loaded.foreign).most_common():
+        table.add_row(*(Text(plain(part) or "-") for part in row.place), *_numbers(row, faults))
+    for needs, count in Counter(task.needs for task in foreign).most_common():
         cells = [str(count) if fault == NOT_HERE else "0" for fault in faults]
-        table.add_row("-", "-", "-", f"container ({needs})", str(count), "0", *cells, "-", "-")
-    if len(counted) > 1 and not loaded.foreign:
+        table.add_row(
+            "-", "-", "-", Text(plain(f"container ({needs})")), str(count), "0", *cells, "-", "-"
+        )
+    if len(counted) > 1 and not foreign:
         table.add_row("all", "", "", "", *_numbers(_sum(counted), faults), style="bold")
     console = Console()
     Console(width=None if console.is_terminal else _PLAIN_WIDTH).print(table)
@@ -122,7 +142,7 @@ def _name(bad: Sequence[Checked]) -> None:
         mine = [one for one in bad if one.fault == fault]
         typer.secho(f"{fault} ({len(mine)}): {mine[0].advice}", bold=True)
         for one in mine[:_MOST_NAMED]:
-            typer.echo(f"  {one.task.id}: {one.why}")
+            echo(f"  {one.task.id}: {one.why}")
         if len(mine) > _MOST_NAMED:
             typer.echo(f"  and {len(mine) - _MOST_NAMED} more; --json names all")
 
@@ -133,10 +153,11 @@ def _verdict(bad: Sequence[Checked]) -> str:
     return f"{len(bad)} tasks are not proven ({told}); what to do is said above, or in --json"
 
 
-def _document(loaded: Loaded, found: Sequence[Checked], times: int) -> dict[str, Any]:
+def _document(taskset: Taskset, foreign: Sequence[Foreign], found: Sequence[Checked],
+              times: int) -> dict[str, Any]:  # fmt: skip
     names = ("split", "tier", "source", "environment")
     return {
-        "taskset": {"name": loaded.taskset.name, "hash": loaded.taskset.hash},
+        "taskset": {"name": taskset.name, "hash": taskset.hash},
         "times": times,
         "rows": [
             {
@@ -154,9 +175,5 @@ def _document(loaded: Loaded, found: Sequence[Checked], times: int) -> dict[str,
             for one in found
             if one.fault
         ],
-        "foreign": [_foreign(task) for task in loaded.foreign],
+        "foreign": [{"id": task.id, "needs": task.needs} for task in foreign],
     }
-
-
-def _foreign(task: Foreign) -> dict[str, str]:
-    return {"id": task.id, "needs": task.needs}

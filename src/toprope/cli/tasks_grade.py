@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli.terminal import echo
 from toprope.forge.repository.source import read_attempt
 from toprope.grading import Grader
 from toprope.grading.verdict import is_editable, real_changes
@@ -26,7 +27,7 @@ def show_task(task_id: TaskId, tasks: OfTasks = "default") -> None:
     """Show a task: what is told of it, the code in question, its tests, where it comes from."""
     task = load_any(tasks).taskset.by_id(task_id)
     for line in story(task):
-        typer.echo(line)
+        echo(line)
 
 
 def grade_attempt(
@@ -62,11 +63,11 @@ def grade_attempt(
         }
         typer.echo(json.dumps({**told, **more, "failed": verdict.failed}))
         return
-    typer.echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
-    typer.echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
+    echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
+    echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
     if left_out:
         others = f" and {len(left_out) - _SHOWN_FILES} more" if left_out[_SHOWN_FILES:] else ""
-        typer.echo(f"not read ({len(left_out)}): {', '.join(left_out[:_SHOWN_FILES])}{others}")
+        echo(f"not read ({len(left_out)}): {', '.join(left_out[:_SHOWN_FILES])}{others}")
 
 
 def story(task: Task) -> list[str]:

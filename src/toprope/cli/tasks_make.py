@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from toprope.cli.tasks_made import summary
+from toprope.cli.terminal import echo
 from toprope.forge.repository import Made, Options, make
 from toprope.forge.repository.dealing import By
 from toprope.forge.repository.trial import MOST_TESTS
+from toprope.report.plain import plain
 
 
 class Kind(StrEnum):
@@ -34,12 +36,17 @@ def make_tasks(
     ],
     out: Annotated[Path, typer.Option("--out", help="The taskset's file.")] = Path("tasks.jsonl"),
     python: Annotated[
-        str, typer.Option(help="An interpreter with the repository's dependencies and pytest.")
+        str,
+        typer.Option(
+            help="An interpreter with the dependencies and pytest; with --image, one in it."
+        ),
     ] = "",
     setup: Annotated[
         str, typer.Option(help="A command that makes .venv in a copy of the repository.")
     ] = "",
-    image: Annotated[str, typer.Option(help="A container image to run in.", hidden=True)] = "",
+    image: Annotated[
+        str, typer.Option(help="A container image with the dependencies and pytest, to run in.")
+    ] = "",
     root: Annotated[str, typer.Option(help="The part of a monorepo that counts.")] = "",
     tests: Annotated[
         list[str] | None, typer.Option(help="What pytest runs; else what it finds itself.")
@@ -80,14 +87,11 @@ def make_tasks(
     and green again with its fix, three times. A make that is stopped goes on where it was
     when the same command is run again.
     """
-    if image:
-        raise typer.BadParameter(
-            "containers are not supported yet; give --python or --setup", param_hint="--image"
-        )
     options = Options(
         root=root,
         python=python,
         setup=setup,
+        image=image,
         tests=tuple(tests or ()),
         pytest_args=tuple(pytest_args.split()),
         suite_timeout_s=suite_timeout,
@@ -109,7 +113,7 @@ def make_tasks(
         target.unlink()
         return
     for line in summary(made, out, time.monotonic() - started):
-        typer.echo(line)
+        echo(line)
 
 
 def _most_tests(word: str) -> int:
@@ -135,5 +139,5 @@ def _with_bar(source: str, out: Path, options: Options) -> Made:
 
 def _show(made: Made) -> None:
     for task in made.taskset.tasks:
-        typer.secho(f"\n{task.id}", bold=True)
-        typer.echo(task.statement)
+        typer.secho(f"\n{plain(task.id)}", bold=True)
+        echo(task.statement)

@@ -13,8 +13,8 @@ from rich.console import Console
 from toprope.cli import sample
 from toprope.grading import Grader
 from toprope.harness.lines import express
-from toprope.sandbox import open_sandbox
-from toprope.tasks import Taskset, load_environments, load_taskset
+from toprope.sandbox import lacking, open_sandbox
+from toprope.tasks import Taskset, load_environments, load_taskset, refuse_foreign
 from toprope.teacher.answers import AnswerBank
 from toprope.teacher.openai import Endpoint
 from toprope.teacher.prompt import SYSTEM
@@ -104,12 +104,14 @@ def record_attempts(
         settings={"system": SYSTEM, **_settings(settings, "--settings")},
     )
     chosen = loaded.split(Split.TRAIN)[: tasks or None]
+    environments = load_environments(taskset)
+    refuse_foreign(chosen, environments, lacking)
     bank = AnswerBank()
     for path in raw or []:
         bank.put_raw(path)
     recorder = Recorder(out, header)
     bank.put_rows(recorder.rows)
-    sandbox = open_sandbox(environments=load_environments(taskset))
+    sandbox = open_sandbox(environments=environments)
     try:
         work = Work(
             teacher=header.teacher,

@@ -31,9 +31,13 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Student(_Section):
-    """The model that climbs. `lora_rank` 0 trains all weights, at lower rates."""
+    """The model that climbs. `lora_rank` 0 trains all weights, at lower rates.
+
+    `device` is "cpu", "auto" (the accelerator that torch finds) or a name of torch's.
+    """
 
     model: str = DEFAULT_STUDENT
+    device: str = "cpu"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     dialect: Literal["lines", "rewrite"] = "rewrite"
     lora_rank: Count = 32

@@ -22,6 +22,8 @@ from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
 from toprope.policy.adapters import merged_weights
+from toprope.policy.device import on_device
+from toprope.policy.tensorfile import Writable
 from toprope.terms import Episode, Outcome
 
 ADAPTER = "adapter/"
@@ -73,7 +75,7 @@ class Learner:
             for batch in _batches(order.sample(rows, len(rows)), settings.batch)
         ]
         reports = []
-        with self.meters.phase("seed"), self.optimiser.fresh():
+        with self.meters.phase("seed"), on_device(self.model), self.optimiser.fresh():
             for at, batch in enumerate(batches):
                 rate = settings.learning_rate * _ramp(at, len(batches))
                 report = learn_demonstrations(
@@ -109,7 +111,7 @@ class Learner:
         if not rows:
             return None
         warm = min(1.0, (step + 1) / max(1, settings.warmup))
-        with self.meters.phase("train"):
+        with self.meters.phase("train"), on_device(self.model):
             report = learn_groups(
                 self.model,
                 self.optimiser,
@@ -122,7 +124,7 @@ class Learner:
         self._count("train", report)
         return report
 
-    def saved(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def saved(self) -> tuple[Mapping[str, Writable], dict[str, torch.Tensor]]:
         """Return (whole weights under the model's names, what else resuming needs).
 
         With adapters the weights are merged, for whoever loads the checkpoint, and the

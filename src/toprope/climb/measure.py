@@ -34,7 +34,7 @@ def prove_all(crew: Crew, tasks: Sequence[Task]) -> list[tuple[Task, Proof]]:
 
 def evaluate(crew: Crew, iteration: int, purpose: str, tasks: Sequence[Task], draws: int) -> None:
     """Draw plain episodes of frozen-split tasks for a point that the report names."""
-    plans = [Plan(task, purpose, draws) for task in tasks]
+    plans = [Plan(task, purpose, draws, common=True) for task in tasks]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
     _draw_baits(crew, iteration, purpose)
@@ -58,7 +58,8 @@ def _draw_baits(crew: Crew, iteration: int, purpose: str) -> None:
 def evaluate_dev(crew: Crew, iteration: int) -> float:
     """Return the dev pass rate at this version, drawing its episodes."""
     settings = crew.config.evaluation
-    plans = [Plan(t, dev_purpose(iteration), settings.dev_draws) for t in crew.dev]
+    draws = settings.dev_draws
+    plans = [Plan(t, dev_purpose(iteration), draws, common=True) for t in crew.dev]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
     judged = [e for group in groups for e in group if e.verdict.outcome is not Outcome.INFRA]

@@ -17,18 +17,25 @@ from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
 from toprope.harness.dialect import Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
-from toprope.policy.sampler import Ask, TorchSampler, Work
+from toprope.policy.asks import Ask, Work
+from toprope.policy.sampler import TorchSampler
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Draws wanted of one task. Episode ids are `purpose/iteration/task/draw`."""
+    """Draws wanted of one task. Episode ids are `purpose/iteration/task/draw`.
+
+    With `common` the n-th draw of a task has the same random numbers at whatever point of the
+    run it is made, so that most of their noise is gone from the difference between two points
+    (common random numbers).
+    """
 
     task: Task
     purpose: str
     draws: int
     first: int = 0
+    common: bool = False
 
     def episode_ids(self, iteration: int) -> tuple[str, ...]:
         """Return the ids of the planned episodes."""
@@ -36,6 +43,13 @@ class Plan:
             f"{self.purpose}/{iteration}/{self.task.id}/{draw}"
             for draw in range(self.first, self.first + self.draws)
         )
+
+    def numbers(self) -> tuple[str, ...]:
+        """Return the names of the episodes' random numbers; none where the ids name them."""
+        if not self.common:
+            return ()
+        draws = range(self.first, self.first + self.draws)
+        return tuple(f"common/{self.task.id}/{draw}" for draw in draws)
 
 
 @dataclass
@@ -68,6 +82,7 @@ class Player:
                 prompt_ids(self.tokenizer, self.dialect, p.task, granted=granted),
                 p.episode_ids(iteration),
                 *draft_ids(self.tokenizer, self.dialect, p.task),
+                numbers=p.numbers(),
             )
             for p in plans
         ]

@@ -18,8 +18,8 @@ from toprope.grading import Grader
 from toprope.harness import lines
 from toprope.ledger.summary import recompute
 from toprope.policy.load import resolve
-from toprope.sandbox import Sandbox, open_sandbox
-from toprope.tasks import load_environments, load_taskset
+from toprope.sandbox import Sandbox, lacking, open_sandbox
+from toprope.tasks import load_environments, load_taskset, refuse_foreign
 from toprope.teacher import Teacher, open_teacher
 
 
@@ -37,13 +37,15 @@ def climb(
         TopropeError: a model, taskset, teacher or wall is missing, or settings contradict.
     """
     taskset = load_taskset(config.taskset)
+    environments = load_environments(config.taskset)
     student = resolve(config.student.model)
     with ExitStack() as held:
         if sandbox is None:
+            refuse_foreign(taskset.tasks, environments, lacking)
             opened = open_sandbox(
                 workers=config.limits.sandbox_workers,
                 unsafe_local=unsafe_local,
-                environments=load_environments(config.taskset),
+                environments=environments,
             )
             sandbox = held.enter_context(closing(opened))
         teacher = _teacher(config, sandbox)

@@ -32,6 +32,7 @@ from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
+from toprope.policy.device import find_device
 from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
@@ -70,7 +71,7 @@ def assemble(
         }
     )
     tokenizer = load_tokenizer(student)
-    model = load_model(student, dtype=config.student.dtype)
+    model = load_model(student, dtype=config.student.dtype, device=config.student.device)
     if config.student.lora_rank:
         add_adapters(model, config.student.lora_rank, seed=config.seed)
     meters, shape = Meters(), Shape.of(model)
@@ -104,7 +105,9 @@ def _exact(config: ClimbConfig, student: Path) -> dict[str, Any]:
 
 def _base(config: ClimbConfig, student: Path, model: Any) -> Any:
     """Return a model to sample the frozen base from: a second one only if weights are trained."""
-    return model if config.student.lora_rank else load_model(student, dtype=config.student.dtype)
+    if config.student.lora_rank:
+        return model
+    return load_model(student, dtype=config.student.dtype, device=config.student.device)
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
@@ -188,7 +191,10 @@ def _facts(
             "transformers": transformers.__version__,
             "python": platform.python_version(),
         },
-        "device": {"type": "cpu", "threads": torch.get_num_threads()},
+        "device": {
+            "type": find_device(config.student.device).type,
+            "threads": torch.get_num_threads(),
+        },
         "walls": {
             "level": sandbox.walls.level,
             "isolated": sandbox.walls.isolated,

@@ -90,7 +90,9 @@ class ModelSubject:
         self._player = None
 
     def _load(self, grader: Grader, seed: int) -> Player:
-        model = load_model(self.folder, dtype=self.config.student.dtype)
+        model = load_model(
+            self.folder, dtype=self.config.student.dtype, device=self.config.student.device
+        )
         tokenizer = load_tokenizer(self.folder)
         config = self.config.model_copy(update={"seed": seed})
         sampler = open_sampler(model, tokenizer, config)

@@ -16,6 +16,7 @@ Item = tuple[str, Task, Mapping[str, str]]
 _REMEMBERED = 20_000  # verdicts
 _WATCHED = 100  # attempts over which failures of ours are counted
 _ABNORMAL = 0.3
+_IN_A_ROW = 20  # of more than one task: then nothing can be judged, and waiting tells no more
 _FIRST_PAUSE_S = 0.05
 
 
@@ -27,14 +28,15 @@ class Grader:
     """Grades over all workers of a sandbox; results come in the order of the items.
 
     An attempt is (task, final files): the same one is never run twice. When 3 of 10 attempts
-    cannot be judged for reasons of ours, `GradingFails` stops whoever asks.
+    cannot be judged for reasons of ours, or 20 one after the other, `GradingFails` stops
+    whoever asks.
     """
 
     def __init__(self, sandbox: Sandbox, retries: int = 2) -> None:
         self.sandbox = sandbox
         self.retries = retries
         self._known: OrderedDict[str, Verdict] = OrderedDict()
-        self._lost: deque[bool] = deque(maxlen=_WATCHED)
+        self._lost: deque[str] = deque(maxlen=_WATCHED)  # the task's id, or "" if judged
 
     def grade_many(self, items: Sequence[Item], fresh: bool = False) -> list[Verdict]:
         """A verdict for each (episode id, task, changes); `fresh` runs what is known already, too.
@@ -71,15 +73,20 @@ class Grader:
     def _remember(self, verdicts: Mapping[str, Verdict]) -> None:
         for key, verdict in verdicts.items():
             lost = verdict.outcome is Outcome.INFRA
-            self._lost.append(lost)
+            self._lost.append(key.rpartition("@")[0] if lost else "")
             if not lost:
                 self._known[key] = verdict
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        if len(self._lost) == _WATCHED and sum(self._lost) > _ABNORMAL * _WATCHED:
+        lost_tasks = [task for task in self._lost if task]
+        often = len(self._lost) == _WATCHED and len(lost_tasks) > _ABNORMAL * _WATCHED
+        latest = list(self._lost)[-_IN_A_ROW:]
+        always = len(latest) == _IN_A_ROW and all(latest) and len(set(latest)) > 1
+        if often or always:
             why = next((v.why for v in verdicts.values() if v.outcome is Outcome.INFRA), "earlier")
             raise GradingFails(
-                f"{sum(self._lost)} of the last {_WATCHED} attempts could not be judged ({why}). "
+                f"{len(lost_tasks)} of the last {len(self._lost)} attempts could not be judged "
+                f"({why}). "
                 "`toprope sandbox probe` looks at the walls; when it is mended, run the same "
                 "command to go on"
             )

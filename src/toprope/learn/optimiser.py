@@ -30,7 +30,7 @@ class MasterAdam:
         self.clip = clip
         exact = exact or {}
         self.master = torch.cat(
-            [exact.get(name, p.detach()).reshape(-1).float() for name, p in named]
+            [exact.get(name, p.detach()).to(p.device).reshape(-1).float() for name, p in named]
         )
         self.master.grad = torch.zeros_like(self.master)
         self._sizes = [p.numel() for p in self.parameters]
@@ -109,4 +109,6 @@ class MasterAdam:
         self.reset()
         self.load_master(torch.cat([weights[name].reshape(-1) for name in self.names]))
         if moments:
-            self.adam.state[self.master] = {k: value.clone() for k, value in moments.items()}
+            place = self.master.device
+            held = {k: value.to(place, copy=True) for k, value in moments.items()}
+            self.adam.state[self.master] = held

@@ -133,10 +133,12 @@ def pack(rows: Sequence[GroupRow]) -> Packed:
     sights = [_sight(tree, D) for tree in trees]
     losses = [(b, loss, *value) for b, t in enumerate(trees) for loss, value in t.losses.items()]
     sampled = [loss.sampler for _, loss, _, _ in losses if loss.sampler is not None]
+    input_ids = torch.tensor([tree.ids + [0] * (D - len(tree.ids)) for tree in trees])
+    seen = np.stack([seen for seen, _ in sights])
     return Packed(
-        input_ids=torch.tensor([tree.ids + [0] * (D - len(tree.ids)) for tree in trees]),
+        input_ids=input_ids,
         position_ids=torch.tensor([positions for _, positions in sights]),
-        mask=torch.from_numpy(np.stack([seen for seen, _ in sights]))[:, None],
+        mask=torch.as_tensor(seen, device=input_ids.device)[:, None],
         source_T=torch.tensor([b * D + loss.source for b, loss, _, _ in losses]),
         target_T=torch.tensor([loss.target for _, loss, _, _ in losses]),
         advantages_T=torch.tensor([advantage for _, _, advantage, _ in losses]),

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from toprope.policy.tensorfile import Later, Writable
+
 ALPHA = 32.0
 
 
@@ -34,11 +36,14 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the base's output plus the adapter's, of (…, in) inputs, as (…, out)."""
-        return F.linear(x, self.weight, self.bias) + self.beside(x)
+        return self.add_to(F.linear(x, self.weight, self.bias), x)
 
-    def beside(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the adapter adds, (…, out)."""
-        return F.linear(F.linear(x, self.low) * self.scale, self.high)
+    def add_to(self, made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Add, in place, what the adapter makes of `x` (…, in) to `made` (…, out)."""
+        if self.scale:
+            narrow = F.linear(x, self.low).flatten(0, -2)
+            made.view(-1, self.out_features).addmm_(narrow, self.high.t(), alpha=self.scale)
+        return made
 
     def merged(self) -> torch.Tensor:
         """Return `W + (alpha / r) B A` (out, in) in fp32."""
@@ -70,18 +75,20 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
             layer.scale = scale
 
 
-def merged_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+def merged_weights(model: nn.Module) -> dict[str, Writable]:
     """Return the weights of a model with adapters as those of one without.
 
-    Where an adapter lies they are fp32, since in bf16 a small change would round to none;
-    sampler and learner keep base and adapter apart for the same reason.
+    Where an adapter lies they are fp32, made when they are written, since in bf16 a small
+    change would round to none; sampler and learner keep base and adapter apart for the same
+    reason.
     """
-    weights = {
+    weights: dict[str, Writable] = {
         name: parameter.detach()
         for name, parameter in model.named_parameters()
         if not parameter.requires_grad
     }
     for name, module in model.named_modules():
         if isinstance(module, LowRankLinear):
-            weights[f"{name}.weight"] = module.merged()
+            shape = (module.out_features, module.in_features)
+            weights[f"{name}.weight"] = Later(shape, torch.float32, module.merged)
     return weights

@@ -5,7 +5,7 @@ One function serves three uses, chosen by what it is handed: a packed row of the
 It plugs into any transformers model through that library's attention interface.
 
 Shapes: P prompts, G episodes a prompt, R = P*G rows, H query heads, K key-value heads,
-S = H/K, L prompt tokens (padded), T sampled tokens so far, E head width.
+S = H/K, L keys (of a prompt, padded, where it decodes), T queries, E head width.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ def _plain(
     mask: torch.Tensor | None,
     scaling: float,
 ) -> torch.Tensor:
-    """Return ordinary attention, (B, T, H, E); causal when there is no mask (True: allowed)."""
+    """Return ordinary attention, (B, T, H, E), of T queries to L keys (True in the mask: allowed).
+
+    Without a mask it is causal, the last query seeing all keys.
+    """
+    T, L = query.shape[2], key.shape[2]
+    if mask is None and T < L:
+        mask = _causal(T, L, query.device)
     if query.device.type == "cpu" and query.shape[2] <= LONGEST_PRODUCTS:
         return _by_products(query, key, value, mask, scaling)
     times = query.shape[1] // key.shape[1]
@@ -56,32 +62,39 @@ def _by_products(
     mask: torch.Tensor | None,
     scaling: float,
 ) -> torch.Tensor:
-    """The same by whole matrix products: on a CPU twice as fast, at the price of T*T scores.
+    """The same by whole matrix products: on a CPU twice as fast, at the price of T*L scores.
 
     The S query heads of a key-value head are rows of one product, so no head is repeated.
     """
     B, H, T, E = query.shape
-    K = key.shape[1]
+    K, L = key.shape[1:3]
     if mask is None:
-        mask = torch.ones(1, 1, T, T, dtype=torch.bool, device=query.device).tril_()
+        mask = _causal(T, L, query.device)
     bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
     bias.masked_fill_(~mask, float("-inf"))
     rows = (query * scaling).reshape(B * K, H // K * T, E)
-    scores = torch.bmm(rows, key.reshape(B * K, T, E).transpose(1, 2)).view(B, H, T, T)
-    weights = torch.softmax(scores.add_(bias), dim=-1).view(B * K, H // K * T, T)
-    out = torch.bmm(weights, value.reshape(B * K, T, E)).view(B, H, T, E)
+    scores = torch.bmm(rows, key.reshape(B * K, L, E).transpose(1, 2)).view(B, H, T, L)
+    weights = torch.softmax(scores.add_(bias), dim=-1).view(B * K, H // K * T, L)
+    out = torch.bmm(weights, value.reshape(B * K, L, E)).view(B, H, T, E)
     return out.transpose(1, 2).contiguous()
 
 
-def _prefill(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, spans: list[int], scaling: float
-) -> torch.Tensor:
-    """Return the attention of prompts that lie end to end in one row, (1, N, H, E).
+def _causal(T: int, L: int, device: torch.device) -> torch.Tensor:
+    """Return which of L keys (1, 1, T, L) each of the last T tokens may see."""
+    return torch.ones(1, 1, T, L, dtype=torch.bool, device=device).tril_(L - T)
 
-    Each prompt sees itself alone, so no token is padding and no product crosses prompts.
+
+def _prefill(query: torch.Tensor, cache: GroupCache, layer: int, scaling: float) -> torch.Tensor:
+    """Return the attention of parts of prompts that lie end to end in one row, (1, N, H, E).
+
+    Each part sees its own prompt alone, so no token is padding and no product crosses prompts.
     """
-    parts = (x.split(spans, dim=2) for x in (query, key, value))
-    return torch.cat([_plain(q, k, v, None, scaling) for q, k, v in zip(*parts, strict=True)], 1)
+    queries = query.split([part.size for part in cache.parts], dim=2)
+    found = [
+        _plain(own, *cache.seen(layer, part), None, scaling)
+        for own, part in zip(queries, cache.parts, strict=True)
+    ]
+    return torch.cat(found, 1)
 
 
 def _decode(
@@ -138,8 +151,9 @@ def attention(
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         return _decode(query, key, value, cache, layer, scale), None
     if cache is not None:
-        cache.fill(int(module.layer_idx), key, value)  # type: ignore[arg-type]
-        return _prefill(query, key, value, cache.sizes, scale), None
+        layer = int(module.layer_idx)  # type: ignore[arg-type]
+        cache.fill(layer, key, value)
+        return _prefill(query, cache, layer, scale), None
     return _plain(query, key, value, attention_mask, scale), None
 
 

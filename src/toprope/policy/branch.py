@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from toprope.policy.cache import GroupCache
+from toprope.policy.device import on_device
 from toprope.policy.packed import packed_weights
 from toprope.policy.spans import prefill
 
@@ -63,7 +64,8 @@ class Brancher:
         """Return for each draft at most `count` departures, the likeliest first."""
         prompts = [draft.prompt_ids + draft.ids for draft in drafts]
         layers = self.model.config.num_hidden_layers
-        with torch.inference_mode(), packed_weights(self.model, len(drafts) * count):
+        packed = packed_weights(self.model, len(drafts) * count)
+        with torch.inference_mode(), on_device(self.model), packed:
             cache = GroupCache([len(ids) for ids in prompts], layers, MOST_TOKENS)
             found: list[list[Branch]] = []
             for span, hidden in prefill(self.model, cache, prompts):

@@ -7,51 +7,68 @@ Shapes: P prompts, G episodes a prompt, R = P*G rows, K key-value heads, L promp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
+class Part(NamedTuple):
+    """Tokens of a prompt that one forward pass computes: `size` of them, from `start` on."""
+
+    prompt: int
+    start: int
+    size: int
+
+
 class GroupCache:
     """Keys and values of P prompts, kept once, and of the G rows that continue each.
 
-    First the prompts are filled in, one layer and span of prompts at a time; then `begin`
-    turns to decoding. Own buffers are allocated at once for `capacity` sampled tokens;
-    `step` is how many of them are filled, `width` is G.
+    First the prompts are filled in, one layer and span of prompts at a time, each in one go
+    or in several, up to its room; then `begin` turns to decoding. Own buffers are allocated at
+    once for `capacity` sampled tokens; `step` is how many of them are filled, `width` is G.
     """
 
-    def __init__(self, lengths: Sequence[int], layers: int, capacity: int) -> None:
+    def __init__(self, rooms: Sequence[int], layers: int, capacity: int) -> None:
         self.capacity, self.layers = capacity, layers
-        self.lengths = torch.tensor(lengths, dtype=torch.long)
+        self._room = max(rooms)
+        self.lengths = torch.zeros(len(rooms), dtype=torch.long)  # what is filled of each
         self.prompt: list[Pair] = []
         self.own: list[Pair] = []
         self.cuts = torch.empty(0, dtype=torch.long)
         self.prompt_mask = torch.empty(0)
         self.width = 0
         self.step = 0
-        self._first = 0
-        self.sizes: list[int] = []
+        self.parts: list[Part] = []
 
-    def expect(self, prompts: range) -> list[int]:
-        """Say which prompts the next forward pass computes; return their lengths, the `sizes`."""
-        self._first = prompts.start
-        self.sizes = self.lengths[prompts.start : prompts.stop].tolist()
-        return self.sizes
+    def expect(self, prompts: Sequence[int], sizes: Sequence[int]) -> list[Part]:
+        """Say how many tokens of which prompts the next forward pass computes, as `parts`."""
+        starts = self.lengths[list(prompts)].tolist()
+        self.parts = [Part(*one) for one in zip(prompts, starts, sizes, strict=True)]
+        for part in self.parts:
+            self.lengths[part.prompt] += part.size
+        return self.parts
 
     def fill(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Take in the expected prompts' keys and values (1, K, N, E), end to end."""
+        """Take in the expected parts' keys and values (1, K, N, E), end to end."""
         if layer == len(self.prompt):
             _, K, _, E = key.shape
-            shape = (len(self.lengths), K, int(self.lengths.max()), E)
+            shape = (len(self.lengths), K, self._room, E)
             # Zeros: what is masked out still enters a product, and must be finite there.
             self.prompt.append((key.new_zeros(shape), value.new_zeros(shape)))
         keys, values = self.prompt[layer]
         at = 0
-        for p, size in enumerate(self.sizes, start=self._first):
-            keys[p, :, :size] = key[0, :, at : at + size]
-            values[p, :, :size] = value[0, :, at : at + size]
+        for p, start, size in self.parts:
+            keys[p, :, start : start + size] = key[0, :, at : at + size]
+            values[p, :, start : start + size] = value[0, :, at : at + size]
             at += size
+
+    def seen(self, layer: int, part: Part) -> Pair:
+        """Return the keys and values (1, K, L, E) of a prompt up to the end of a part."""
+        keys, values = self.prompt[layer]
+        one, end = slice(part.prompt, part.prompt + 1), part.start + part.size
+        return keys[one, :, :end], values[one, :, :end]
 
     def begin(self, width: int, cuts: torch.Tensor | None = None) -> None:
         """Turn from prefill to decoding with `width` rows per prompt.

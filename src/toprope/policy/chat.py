@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 import transformers
 
+from toprope.policy.asks import Ask
 from toprope.policy.branch import Allows, Branch, Brancher, Draft
 from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer
-from toprope.policy.sampler import Ask, TorchSampler
+from toprope.policy.sampler import TorchSampler
 
 Messages = Sequence[Mapping[str, str]]
 

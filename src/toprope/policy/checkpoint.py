@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from toprope.policy.store import sha256_of, staged
+from toprope.policy.tensorfile import Writable, write_tensors
 from toprope.terms import TopropeError
 
 MANIFEST = "manifest.json"
@@ -34,8 +36,8 @@ def step_name(iteration: int) -> str:
 def save_checkpoint(
     folder: Path,
     *,
-    weights: dict[str, torch.Tensor],
-    optimiser: dict[str, torch.Tensor],
+    weights: Mapping[str, Writable],
+    optimiser: Mapping[str, Writable],
     facts: dict[str, Any],
     beside: Path | None = None,
 ) -> None:
@@ -44,12 +46,13 @@ def save_checkpoint(
     An older folder of the same name (left by a kill before its commit) is replaced.
     """
     with staged(folder) as stage:
-        save_file(weights, stage / WEIGHTS, metadata={"format": "pt"})
-        save_file(optimiser, stage / OPTIMISER)
+        sums = {
+            WEIGHTS: write_tensors(stage / WEIGHTS, weights),
+            OPTIMISER: write_tensors(stage / OPTIMISER, optimiser),
+        }
         for source in sorted(beside.iterdir()) if beside else []:
             if source.suffix in (".json", ".jinja", ".txt"):
                 shutil.copy2(source, stage / source.name)
-        sums = {name: sha256_of(stage / name) for name in (WEIGHTS, OPTIMISER)}
         manifest = json.dumps({"sha256": sums, "facts": facts}, indent=1, sort_keys=True)
         (stage / MANIFEST).write_text(manifest, encoding="utf-8")
 

@@ -23,17 +23,23 @@ def block_size(vocabulary: int, most: int = 512) -> int:
     return max(size for size in range(1, most + 1) if vocabulary % size == 0)
 
 
-def draw(logits: torch.Tensor, uniforms: torch.Tensor) -> Draw:
-    """Draw one id a row by inverse CDF. `logits` (R, V) float; `uniforms` (R,) in [0, 1)."""
-    R, V = logits.shape
+def draw(logits: torch.Tensor, uniforms: torch.Tensor, rows: torch.Tensor | None = None) -> Draw:
+    """Draw one id by inverse CDF for each of `uniforms` (R,) in [0, 1).
+
+    `logits` (R, V), float; or (U, V), and `rows` (R,) says which of them each draws from.
+    """
+    U, V = logits.shape
     size = block_size(V)
-    blocks = logits.view(R, V // size, size)
+    blocks = logits.view(U, V // size, size)
     block_lse = torch.logsumexp(blocks, dim=-1)
     lse = torch.logsumexp(block_lse, dim=-1, keepdim=True)
     block_cdf = torch.exp((block_lse - lse).double()).cumsum(-1)
+    if rows is None:
+        rows = torch.arange(U)
+    block_cdf, lse = block_cdf[rows], lse[rows, 0]
     target = uniforms.double()[:, None].clamp(max=1 - 1e-12) * block_cdf[:, -1:]
     chosen = torch.searchsorted(block_cdf, target, right=True).clamp_(max=V // size - 1)
-    inside = blocks.gather(1, chosen[:, :, None].expand(R, 1, size))[:, 0].double()
+    inside = blocks[rows, chosen[:, 0]].double()
     before = torch.where(chosen > 0, block_cdf.gather(1, (chosen - 1).clamp(min=0)), 0.0)
     # The block's own sum, not its rounded logsumexp, decides inside it: what is left of the
     # uniform always meets a token of some probability, and never one that is ruled out.
@@ -42,7 +48,7 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor) -> Draw:
     goal = left.clamp_(0.0, 1 - 1e-12) * cdf[:, -1:]
     within = torch.searchsorted(cdf, goal, right=True).clamp_(max=size - 1)
     ids = (chosen * size + within)[:, 0]
-    return Draw(ids, logits.gather(1, ids[:, None])[:, 0] - lse[:, 0])
+    return Draw(ids, logits[rows, ids] - lse)
 
 
 def greedy(logits: torch.Tensor) -> Draw:

@@ -108,22 +108,28 @@ def require_whole(folder: Path) -> None:
             raise PartialModel(f"{path} is cut short or damaged; fetch or copy it again")
 
 
-def load_model(folder: Path, dtype: str = "float32", attention: str | None = None) -> Any:
-    """The transformers causal model of a folder, in eval mode, on the CPU.
+def load_model(
+    folder: Path, dtype: str = "float32", attention: str | None = None, device: str = "cpu"
+) -> Any:
+    """The transformers causal model of a folder, in eval mode.
 
     `dtype` is "float32" or "bfloat16"; `attention` a transformers attention
-    implementation. Raises `PartialModel` for a folder that is not whole.
+    implementation; `device` a name that `find_device` knows. Raises `PartialModel` for a
+    folder that is not whole, and `NoSuchDevice`.
     """
     require_whole(folder)
     import torch
     from transformers import AutoModelForCausalLM
 
+    from toprope.policy.device import find_device
+
+    place = find_device(device)
     options = {} if attention is None else {"attn_implementation": attention}
     with quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True, **options
         )
-    return model.eval()
+    return model.eval().to(place)
 
 
 def load_weights(folder: Path) -> dict[str, Any]:
@@ -150,15 +156,6 @@ def load_tokenizer(folder: Path) -> Any:
             "or put a chat_template.jinja into the folder"
         )
     return tokenizer
-
-
-def describe_device() -> str:
-    """The device torch would compute on, in words; raises what torch raises if it is broken."""
-    import torch
-
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name(0)} (torch {torch.__version__})"
-    return f"CPU, {torch.get_num_threads()} threads (torch {torch.__version__})"
 
 
 def _convert_file(path: Path, say: Say) -> Path:

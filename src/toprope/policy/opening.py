@@ -8,13 +8,15 @@ only from there on decoded. What comes out is a sample of the model, not of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from toprope.policy.draw import draw, greedy
+from toprope.policy.draw import Draw, draw, greedy
+
+LogitsOf = Callable[[torch.Tensor], torch.Tensor]  # hidden states (M, D) -> new logits (M, V)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,66 +28,86 @@ class Opening:
     copied: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive tokens of a draft, and the uniforms (G, N) that G episodes meet them with.
+
+    The first `held` tokens are copied whatever the model says; their log-probability is 0.
+    """
+
+    ids: tuple[int, ...]
+    uniforms: np.ndarray
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaver:
+    """An episode that departs: which piece and row of it, the state it does so at, its uniform."""
+
+    piece: int
+    row: int
+    state: int
+    uniform: float
+
+
 # How many tokens' logits are held at once.
 CHUNK = 128
 
 
 def openings(
-    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    logits_of: LogitsOf,
     states: torch.Tensor,
-    draft_ids: tuple[int, ...],
-    uniforms: np.ndarray,
+    pieces: Sequence[Piece],
     *,
     temperature: float = 1.0,
-    held: int = 0,
-) -> list[Opening]:
-    """Return where and how G episodes depart from a draft of N tokens.
+) -> list[list[Opening]]:
+    """Return where and how the episodes of each piece depart from it.
 
-    Args:
-        logits_of: from hidden states (M, D) to new logits (M, V), float.
-        states: (N, D), those that predict the draft's tokens.
-        draft_ids: the draft.
-        uniforms: (G, N) in [0, 1), an episode's at each token.
-        temperature: 0 is greedy; log-probabilities are then of the unscaled distribution.
-        held: tokens that are copied whatever the model says; their log-probability is 0.
+    `states` (N, D) are those that predict the pieces' tokens, end to end. At temperature 0
+    everything is greedy, and log-probabilities are those of the unscaled distribution.
     """
-    own = torch.tensor(draft_ids)[:, None]
+    own = torch.tensor([i for piece in pieces for i in piece.ids])[:, None]
     chance, copying = _copying(logits_of, states, own, temperature)
-    chance[:held], copying[:held] = 1.0, 0.0
-    stays = torch.from_numpy(uniforms) < chance
-    cuts = stays.long().cumprod(dim=1).sum(dim=1)
-    departing = [g for g, cut in enumerate(cuts.tolist()) if cut < len(draft_ids)]
-    at = cuts[departing]
-    others = _scaled(logits_of(states[at]), temperature).scatter_(1, own[at], float("-inf"))
-    if temperature:
-        left = (torch.from_numpy(uniforms)[departing, at] - chance[at]) / (1 - chance[at])
-        drawn = draw(others, left)
-    else:
-        drawn = greedy(others)
-    leaving = torch.log(-torch.expm1(copying[at]))  # log-probability of not copying
-    first = dict(
-        zip(
-            departing,
-            zip(drawn.ids.tolist(), (drawn.logprobs + leaving).tolist(), strict=True),
-            strict=True,
-        )
-    )
-    kept = copying.tolist()
-    return [
-        Opening(
-            ids=[*draft_ids[:cut], *([first[g][0]] if g in first else [])],
-            logprobs=[*kept[:cut], *([first[g][1]] if g in first else [])],
-            copied=cut,
-        )
-        for g, cut in enumerate(cuts.tolist())
-    ]
+    cuts, leavers = [], []
+    start = 0
+    for at, piece in enumerate(pieces):
+        end = start + len(piece.ids)
+        chance[start : start + piece.held], copying[start : start + piece.held] = 1.0, 0.0
+        met = torch.as_tensor(piece.uniforms, device=chance.device)
+        stays = met < chance[start:end]
+        cuts.append(stays.long().cumprod(dim=1).sum(dim=1).tolist())
+        leavers += [
+            _Leaver(at, row, start + cut, float(piece.uniforms[row, cut]))
+            for row, cut in enumerate(cuts[-1])
+            if cut < len(piece.ids)
+        ]
+        start = end
+    first = _departures(logits_of, states, own, (chance, copying), leavers, temperature)
+    return _joined(pieces, copying.tolist(), cuts, first)
+
+
+def _joined(
+    pieces: Sequence[Piece],
+    copying: list[float],
+    cuts: Sequence[Sequence[int]],
+    first: dict[tuple[int, int], tuple[int, float]],
+) -> list[list[Opening]]:
+    """Put together what each episode copied and the token with which it departed, if it did."""
+    found: list[list[Opening]] = []
+    start = 0
+    for at, piece in enumerate(pieces):
+        found.append([])
+        for row, cut in enumerate(cuts[at]):
+            left = [first[at, row]] if (at, row) in first else []
+            ids = [*piece.ids[:cut], *(token for token, _ in left)]
+            logprobs = [*copying[start : start + cut], *(logprob for _, logprob in left)]
+            found[-1].append(Opening(ids, logprobs, cut))
+        start += len(piece.ids)
+    return found
 
 
 def _copying(
-    logits_of: Callable[[torch.Tensor], torch.Tensor],
-    states: torch.Tensor,
-    own: torch.Tensor,
-    temperature: float,
+    logits_of: LogitsOf, states: torch.Tensor, own: torch.Tensor, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return per token the chance (N,) that it is copied, and its log-probability, float64."""
     chances, logprobs = [], []
@@ -99,6 +121,41 @@ def _copying(
         else:
             chances.append((logits.argmax(-1) == mine[:, 0]).double())
     return torch.cat(chances), torch.cat(logprobs)
+
+
+def _departures(
+    logits_of: LogitsOf,
+    states: torch.Tensor,
+    own: torch.Tensor,
+    copy: tuple[torch.Tensor, torch.Tensor],
+    leavers: Sequence[_Leaver],
+    temperature: float,
+) -> dict[tuple[int, int], tuple[int, float]]:
+    """Return by piece and row the token drawn instead of the draft's, and its log-probability."""
+    found: dict[tuple[int, int], tuple[int, float]] = {}
+    for start in range(0, len(leavers), CHUNK):
+        some = leavers[start : start + CHUNK]
+        at = torch.tensor([one.state for one in some])
+        places, rows = at.unique(return_inverse=True)
+        others = _scaled(logits_of(states[places]), temperature)
+        others.scatter_(1, own[places], float("-inf"))
+        uniforms = torch.tensor([one.uniform for one in some], dtype=torch.float64)
+        drawn = _other(others, rows, (uniforms - copy[0][at]) / (1 - copy[0][at]), temperature)
+        leaving = torch.log(-torch.expm1(copy[1][at]))  # log-probability of not copying
+        told = zip(drawn.ids.tolist(), (drawn.logprobs + leaving).tolist(), strict=True)
+        for one, departure in zip(some, told, strict=True):
+            found[one.piece, one.row] = departure
+    return found
+
+
+def _other(
+    others: torch.Tensor, rows: torch.Tensor, left: torch.Tensor, temperature: float
+) -> Draw:
+    """Draw from what is not the draft's; `left` is the uniform that copying left over."""
+    if temperature:
+        return draw(others, left, rows)
+    best = greedy(others)
+    return Draw(best.ids[rows], best.logprobs[rows])
 
 
 def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:

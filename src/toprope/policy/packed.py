@@ -17,9 +17,6 @@ from torch import nn
 
 from toprope.policy.adapters import LowRankLinear
 
-# Beyond this a product's own re-laying no longer shows.
-MOST_ROWS = 640
-
 
 def can_pack(model: nn.Module) -> bool:
     """Return whether this build of torch has the layout, and the model what it is made for."""
@@ -43,17 +40,18 @@ def packed_weights(model: Any, rows: int) -> Iterator[None]:
     try:
         for linear in linears:
             laid_out = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
-            linear.__dict__["forward"] = partial(_forward, linear, laid_out)
+            adapted = isinstance(linear, LowRankLinear) and bool(linear.high.any())
+            linear.__dict__["forward"] = partial(_forward, linear, laid_out, adapted)
         yield
     finally:
         for linear in linears:
             linear.__dict__.pop("forward", None)
 
 
-def _forward(linear: nn.Linear, laid_out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    if x.numel() // x.shape[-1] > MOST_ROWS:
-        return type(linear).forward(linear, x)
+def _forward(
+    linear: nn.Linear, laid_out: torch.Tensor, adapted: bool, x: torch.Tensor
+) -> torch.Tensor:
     made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
         x, laid_out, linear.bias, "none", [], ""
     )
-    return made + linear.beside(x) if isinstance(linear, LowRankLinear) else made
+    return linear.add_to(made, x) if adapted and isinstance(linear, LowRankLinear) else made

@@ -16,54 +16,17 @@ import torch
 
 from toprope.policy import attention
 from toprope.policy.adapters import without_adapters
+from toprope.policy.asks import Ask, Work
 from toprope.policy.cache import GroupCache
+from toprope.policy.device import on_device
 from toprope.policy.draw import draw, greedy
+from toprope.policy.following import Draft, follow
 from toprope.policy.guide import Guide
-from toprope.policy.opening import openings
+from toprope.policy.opening import Opening
 from toprope.policy.packed import packed_weights
 from toprope.policy.randomness import episode_uniforms
 from toprope.policy.spans import prefill
 from toprope.terms import Completion
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A prompt and the episodes to sample from it.
-
-    `draft_ids`, if any, is an answer that episodes are likely to copy a part of: it makes
-    them cheap and changes nothing about what is sampled, except that an episode which copies
-    all of it ends there, and one that departs ends at the guide's next stop, even if it only
-    spells the same text with other tokens. Its first `held` tokens belong to every answer: an
-    episode that leaves them has no hope, and where the guide constrains they are forced.
-    """
-
-    prompt_ids: tuple[int, ...]
-    episode_ids: tuple[str, ...]
-    draft_ids: tuple[int, ...] = ()
-    held: int = 0
-
-    @property
-    def context(self) -> tuple[int, ...]:
-        """What one forward pass computes before anything is decoded."""
-        return self.prompt_ids + self.draft_ids
-
-
-@dataclass(slots=True)
-class Work:
-    """What a sampler has computed so far: the numbers that FLOPs follow from.
-
-    `positions` are tokens with their padding and finished rows, `pairs` the query-key pairs
-    of one layer and head, `logits` the rows of the vocabulary head.
-    """
-
-    positions: int = 0
-    pairs: int = 0
-    logits: int = 0
-
-    def add(self, positions: int, keys: int) -> None:
-        """Count positions that attended to `keys` keys each."""
-        self.positions += positions
-        self.pairs += positions * keys
 
 
 @dataclass(slots=True)
@@ -118,13 +81,14 @@ class TorchSampler:
         if len({bool(ask.draft_ids) for ask in asks}) > 1:
             raise ValueError("either every ask has a draft or none has")
         rows = [
-            _Row(at, episode, self._uniforms(ask, episode), [], [])
+            _Row(at, episode, self._uniforms(ask, number), [], [])
             for at, ask in enumerate(asks)
-            for episode in ask.episode_ids
+            for episode, number in zip(ask.episode_ids, ask.numbers or ask.episode_ids, strict=True)
         ]
         self.model.eval()
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
+            stack.enter_context(on_device(self.model))
             if self.base:
                 stack.enter_context(without_adapters(self.model))
             stack.enter_context(packed_weights(self.model, min(len(rows), self.max_rows)))
@@ -141,8 +105,8 @@ class TorchSampler:
             for row in rows
         ]
 
-    def _uniforms(self, ask: Ask, episode: str) -> np.ndarray:
-        return episode_uniforms(self.seed, episode, len(ask.draft_ids) + self.max_tokens)
+    def _uniforms(self, ask: Ask, number: str) -> np.ndarray:
+        return episode_uniforms(self.seed, number, len(ask.draft_ids) + self.max_tokens)
 
     def _batches(self, asks: Sequence[Ask], rows: list[_Row]) -> Iterator[list[list[_Row]]]:
         """Yield batches of whole groups, prompts of like length together."""
@@ -190,46 +154,51 @@ class TorchSampler:
         self, asks: list[Ask], groups: list[list[_Row]], temperature: float, constrain: bool
     ) -> tuple[GroupCache, torch.Tensor]:
         """Return the filled cache and the last-token hidden states (P, D); open on drafts."""
-        contexts = [ask.context for ask in asks]
-        lengths = [len(ids) for ids in contexts]
-        cache = GroupCache(lengths, self.model.config.num_hidden_layers, self.max_tokens)
+        rooms = [len(ask.context) for ask in asks]
+        cache = GroupCache(rooms, self.model.config.num_hidden_layers, self.max_tokens)
         last = []
-        for span, hidden in prefill(self.model, cache, contexts):
+        for span, hidden in prefill(self.model, cache, [ask.prompt_ids for ask in asks]):
             ends = cache.lengths[span.start : span.stop].cumsum(0)
             last.append(hidden[ends - 1])
-            for p, end in zip(span, ends.tolist(), strict=True):
-                if asks[p].draft_ids:  # the state before a token predicts it
-                    states = hidden[end - len(asks[p].draft_ids) - 1 : end - 1]
-                    self._open(states, asks[p], groups[p], temperature, constrain)
-        for size in lengths:
+        states = torch.cat(last)
+        if asks[0].draft_ids:
+            self._open(cache, asks, groups, states, temperature, constrain)
+        for size in cache.lengths.tolist():
             self.work.add(size, size)
-        return cache, torch.cat(last)
+        return cache, states
 
     def _open(
         self,
+        cache: GroupCache,
+        asks: list[Ask],
+        groups: list[list[_Row]],
         states: torch.Tensor,
-        ask: Ask,
-        rows: list[_Row],
         temperature: float,
         constrain: bool,
     ) -> None:
-        """Follow a group along its draft up to each episode's first token of its own."""
-        found = openings(
-            self._logits,
-            states,
-            ask.draft_ids,
-            np.stack([row.uniforms[: len(ask.draft_ids)] for row in rows]),
-            temperature=temperature,
-            held=ask.held if constrain else 0,
-        )
-        for row, opening in zip(rows, found, strict=True):
-            row.ids, row.logprobs, row.copied = opening.ids, opening.logprobs, opening.copied
-            if row.copied == len(ask.draft_ids):
-                row.stop = "stop"
-            elif row.copied < ask.held:
-                row.stop = "malformed"
-            else:
-                row.text, row.stop = self.guide.advance("", row.ids[-1])
+        """Follow groups along their drafts up to each episode's first token of its own."""
+        drafts = [
+            Draft(
+                ask.draft_ids,
+                np.stack([row.uniforms for row in rows]),
+                ask.held if constrain else 0,
+            )
+            for ask, rows in zip(asks, groups, strict=True)
+        ]
+        found = follow(self.model, cache, drafts, states, self._logits, temperature=temperature)
+        for ask, rows, opened in zip(asks, groups, found, strict=True):
+            for row, opening in zip(rows, opened, strict=True):
+                self._depart(ask, row, opening)
+
+    def _depart(self, ask: Ask, row: _Row, opening: Opening) -> None:
+        """Note what an episode copied, how it departed, and whether that ends it."""
+        row.ids, row.logprobs, row.copied = opening.ids, opening.logprobs, opening.copied
+        if row.copied == len(ask.draft_ids):
+            row.stop = "stop"
+        elif row.copied < ask.held:
+            row.stop = "malformed"
+        else:
+            row.text, row.stop = self.guide.advance("", row.ids[-1])
 
     def _choose(
         self,

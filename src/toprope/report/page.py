@@ -17,6 +17,7 @@ from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import summarise
 from toprope.report import curves, intervals, series, tables
 from toprope.report.heat import heat_map
+from toprope.report.plain import plain
 from toprope.report.words import Closing, closing, unsafe
 from toprope.terms import State
 
@@ -33,7 +34,7 @@ def write_report(run_dir: Path | str) -> Path:
     db = open_for_reading(ledger)
     try:
         with explained(ledger):
-            text = render(db)
+            text = plain(render(db))  # as a terminal may be shown it, by less or cat
     finally:
         db.close()
     target = run_dir / REPORT_NAME

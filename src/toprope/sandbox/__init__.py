@@ -4,7 +4,8 @@ A sandbox knows nothing of tasks, grades or models: it runs a program with some 
 under limits and says how that ended, or keeps its room open as a session.
 """
 
-from toprope.sandbox.doors import open_sandbox, probe
+from toprope.sandbox.doors import LEVELS, open_sandbox, probe
+from toprope.sandbox.engines import lacking
 from toprope.sandbox.pool import WITH_PYTEST
 from toprope.sandbox.protocol import (
     Job,
@@ -24,6 +25,7 @@ from toprope.sandbox.protocol import (
 )
 
 __all__ = [
+    "LEVELS",
     "WITH_PYTEST",
     "Job",
     "Limits",
@@ -39,6 +41,7 @@ __all__ = [
     "UnknownEnvironment",
     "Walls",
     "WorkerDied",
+    "lacking",
     "open_sandbox",
     "probe",
 ]

@@ -7,17 +7,31 @@ import platform
 import sys
 from pathlib import Path
 
+from toprope.sandbox.engines import NoContainer
 from toprope.sandbox.protocol import SandboxUnavailable
 
 _LAST_RESORT = "or accept the risk with --unsafe-local"
+_WITHOUT_IMAGE = "give the environment a `python` of this machine instead of an image"
+_IN_CONTAINER = (
+    "The engine forbids the wall inside although toprope asks for it (seccomp, systempaths and "
+    f"apparmor, see docs/threat-model.md): allow these, or {_WITHOUT_IMAGE}."
+)
 
 
 def refusal(
-    step: str, number: int | None, error: str, host: Path = Path("/")
+    step: str, number: int | None, error: str, host: Path = Path("/"), image: str = ""
 ) -> SandboxUnavailable:
-    """The error for a wall (`step`) that could not be raised; `host` is the root to look at."""
+    """The error for a wall (`step`) that could not be raised; `host` is the root to look at.
+
+    With `image`, it was to be raised in a container of that image.
+    """
     cause, fix = _diagnose(step, number, error, host)
-    return SandboxUnavailable((f"{step}: {cause}",), fix)
+    if not image:
+        return SandboxUnavailable((f"{step}: {cause}",), fix)
+    if cause == error and not step.startswith(("interpreter", "import ")):
+        fix = _IN_CONTAINER
+    fix = fix.replace(f", {_LAST_RESORT}", f", or {_WITHOUT_IMAGE}")
+    return NoContainer(image, f"{step}, inside the container: {cause}", fix)
 
 
 def unsupported() -> SandboxUnavailable | None:
@@ -33,9 +47,18 @@ def unsupported() -> SandboxUnavailable | None:
     return None
 
 
+def without_risk(fix: str) -> str:
+    """A remedy without the last resort at its end."""
+    return fix.replace(f", {_LAST_RESORT}", "")
+
+
 def _diagnose(step: str, number: int | None, error: str, host: Path) -> tuple[str, str]:
     if step == "interpreter":
         return error, "Give the path of a Python 3.9 or newer that runs here (--python PATH)."
+    if step == "packages that every user may read":
+        return error, "Jobs never run as root: put the environment where other users can read it."
+    if step == "Landlock":
+        return error, _fix("Use Linux 5.13 or newer, started with Landlock")
     if step.startswith("import "):
         name = step.removeprefix("import ")
         return error, f"The environment's interpreter lacks {name!r}: install it there."

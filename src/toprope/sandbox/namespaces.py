@@ -10,23 +10,13 @@ from collections.abc import Mapping
 
 from toprope.sandbox import advice
 from toprope.sandbox.pool import Pool
-from toprope.sandbox.protocol import (
-    Job,
-    Result,
-    SandboxError,
-    Session,
-    Start,
-    Walls,
-    oversized,
-    refuse_oversized,
-)
+from toprope.sandbox.pooled import PooledSandbox
 from toprope.sandbox.selftest import inspect_walls
-from toprope.sandbox.sessions import WorkerSession
 from toprope.sandbox.worker import Worker
 from toprope.terms import Environment
 
 
-class NamespaceSandbox:
+class NamespaceSandbox(PooledSandbox):
     """Runs each job in its own clone of a worker; see `Sandbox` for the contract."""
 
     def __init__(
@@ -44,53 +34,3 @@ class NamespaceSandbox:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def walls(self) -> Walls:
-        """The walls that the self-test saw standing from inside."""
-        return self._walls
-
-    @property
-    def workers(self) -> int:
-        """How many jobs can run at the same time."""
-        return self._size
-
-    def pids(self) -> list[int]:
-        """The process ids of the workers that wait for a job."""
-        return self._pool.pids()
-
-    def run(self, job: Job) -> Result:
-        """Run one job; waits for a free worker."""
-        refused = oversized(job)
-        if refused:
-            return refused
-        if self._pool.closed:
-            raise SandboxError("the sandbox is closed")
-        slot, worker = self._pool.take(job.environment)
-        alive = False
-        try:
-            result = worker.run(job)
-            alive = True
-            return result
-        finally:
-            if not alive:
-                # Whatever went wrong, what the worker would say next belongs to no job.
-                worker.kill()
-            self._pool.give(slot, worker if alive else None)
-
-    def open(self, start: Start) -> Session:
-        """Open a session in a worker of its own; waits for a free one."""
-        refuse_oversized(start)
-        if self._pool.closed:
-            raise SandboxError("the sandbox is closed")
-        return WorkerSession(self._pool, start)
-
-    def close(self) -> None:
-        """End all idle workers; busy ones end with their job or session."""
-        self._pool.close()
-
-    def __enter__(self) -> NamespaceSandbox:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

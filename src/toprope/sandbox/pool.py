@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import toprope
@@ -22,7 +22,13 @@ Slot = tuple[int, Worker | None]
 class Pool:
     """Hands out slots; prefers the one whose worker has the environment that is asked for."""
 
-    def __init__(self, size: int, environments: Mapping[str, Environment]) -> None:
+    def __init__(
+        self,
+        size: int,
+        environments: Mapping[str, Environment],
+        start: Callable[[int, Environment], Worker] = Worker,
+    ) -> None:
+        self._start = start
         self._environments = {**built_in(), **environments}
         self._idle: list[Slot] = [(number, None) for number in range(size)]
         self._changed = threading.Condition()
@@ -48,12 +54,12 @@ class Pool:
         with self._changed:
             self._changed.wait_for(lambda: self._idle)
             slot, worker = self._idle.pop(self._best(environment))
-        if worker and worker.environment == environment:
+        if worker and worker.environment == environment and worker.waits():
             return slot, worker
-        if worker:
+        if worker:  # of another environment, or ended while no job of ours ran
             worker.close()
         try:
-            return slot, Worker(slot, environment)
+            return slot, self._start(slot, environment)
         except SandboxUnavailable as refusal:
             self.give(slot, None)
             if name:

@@ -146,8 +146,8 @@ def refuse_oversized(start: Start) -> None:
 class Walls:
     """Which walls were seen to stand, which are missing, and how to raise those.
 
-    `level` is "namespaces" or "unsafe-local"; `isolated` is False when untrusted code
-    could reach the host.
+    `level` is "namespaces", "landlock" or "unsafe-local"; `isolated` is False when untrusted
+    code could reach the host.
     """
 
     level: str

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from toprope.sandbox.protocol import Job, SandboxError, SandboxUnavailable, Walls
-
-if TYPE_CHECKING:
-    from toprope.sandbox.protocol import Sandbox
+from toprope.sandbox.protocol import Job, Result, SandboxError, SandboxUnavailable, Walls
 
 _LOOK = """
 import ctypes, errno, json, os, resource, socket
@@ -46,13 +43,25 @@ seen = {
 }
 os.write(RESULT_FD, json.dumps(seen).encode())
 """
-_WATCHED = ("memory watchdog", "time limit")
+WATCHED = ("memory watchdog", "time limit")
 
 
-def inspect_walls(sandbox: Sandbox) -> Walls:
+class Runner(Protocol):
+    """A sandbox, or a single worker of one."""
+
+    def run(self, job: Job) -> Result:
+        """Run one job."""
+
+
+def inspect_walls(sandbox: Runner) -> Walls:
     """Run the look inside; raises `SandboxUnavailable` unless every wall is seen to stand."""
+    return Walls("namespaces", True, (*standing(sandbox, _LOOK), *WATCHED))
+
+
+def standing(sandbox: Runner, look: str) -> tuple[str, ...]:
+    """The walls that the program `look` saw from inside, if it saw all that it looked for."""
     try:
-        result = sandbox.run(Job(id="self-test", files={}, program=_LOOK))
+        result = sandbox.run(Job(id="self-test", files={}, program=look))
     except SandboxError as error:
         fix = "Use Linux 5.14 or newer; there it is a bug to report."
         raise SandboxUnavailable((str(error),), fix) from error
@@ -68,4 +77,4 @@ def inspect_walls(sandbox: Sandbox) -> Walls:
             "The walls were raised, but seen from inside they do not hold; please report this "
             "with the output of `uname -a`.",
         )
-    return Walls("namespaces", True, (*seen, *_WATCHED))
+    return tuple(seen)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from toprope.sandbox.engines import NoContainer
 from toprope.sandbox.pool import built_in, known
 from toprope.sandbox.protocol import (
     Job,
@@ -68,16 +69,23 @@ class UnsafeLocalSandbox:
         if refused:
             return refused
         with self._free, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            return _run_in(folder, job, known(self._environments, job.environment))
+            return _run_in(folder, job, self._known(job.environment))
 
     def open(self, start: Start) -> Session:
         """Open a session in a folder that is removed with it; waits for a free slot."""
         refuse_oversized(start)
         if self._closed:
             raise SandboxError("the sandbox is closed")
-        environment = known(self._environments, start.environment)
+        environment = self._known(start.environment)
         self._free.acquire()
         return LocalSession(start, environment, self._free.release)
+
+    def _known(self, name: str) -> Environment:
+        environment = known(self._environments, name)
+        if environment.image:
+            why = "--unsafe-local runs plain processes of this machine"
+            raise NoContainer(environment.image, why, "Leave that option out.")
+        return environment
 
     def close(self) -> None:
         """Refuse further jobs and sessions."""

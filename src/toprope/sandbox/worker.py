@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -16,8 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from toprope.sandbox import container_worker
 from toprope.sandbox.advice import refusal
+from toprope.sandbox.containers import Container
 from toprope.sandbox.protocol import Job, Result, SandboxError, Start, WorkerDied
+from toprope.sandbox.selftest import inspect_walls
 from toprope.sandbox.zygote import wire
 from toprope.terms import Environment, Tree
 
@@ -26,8 +31,8 @@ _FAREWELL_S = 2.0
 _GRACE_S = 10.0  # past a job's wall limit before the worker counts as stuck
 _MOST_TREES = 4
 _BOOT = (
-    "import sys; sys.path.append({folder!r}); from zygote.main import main; "
-    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r})"
+    "import sys; sys.path.append({folder!r}); from zygote.{start} import main; "
+    "sys.path.pop(); main({control}, {parent}, {slot}, {outfit!r}, *{options!r})"
 )
 ZYGOTE_PARENT = str(Path(__file__).resolve().parent)
 # The interpreter below any virtual environment, isolated from the user's settings by an
@@ -52,40 +57,43 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Worker:
-    """A warm interpreter behind its walls. Not for use by two threads at once."""
+    """A warm interpreter behind its walls. Not for use by two threads at once.
 
-    def __init__(self, slot: int, environment: Environment | None = None) -> None:
+    `start` names the file of `zygote` that raises the walls, `options` what else it is told;
+    `stands` is what it said of them. `ending` is the signal that ends all of it.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        environment: Environment | None = None,
+        start: str = "main",
+        options: tuple[int, ...] = (),
+        ending: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self._ending = ending
         self.environment = environment or Environment()
         self.trees: list[str] = []  # those it has unpacked, the latest used last
-        self.sock, theirs = socket.socketpair()
-        boot = _BOOT.format(
-            folder=ZYGOTE_PARENT,
-            control=theirs.fileno(),
-            parent=os.getpid(),
-            slot=slot,
-            outfit=asdict(self.environment),
-        )
-        try:
-            self.process = subprocess.Popen(
-                [*interpreter(self.environment), "-c", boot],
-                env=variables(self.environment),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        except OSError as error:
-            self.sock.close()
-            raise refusal("interpreter", error.errno, str(error)) from error
-        finally:
-            theirs.close()
+        given = variables(self.environment)
+        self.sock: socket.socket
+        self.process: subprocess.Popen[bytes] | Container
+        if self.environment.image:
+            self.sock, self.process = container_worker.start(slot, self.environment, given)
+        else:
+            self.sock, self.process = _start(start, options, slot, self.environment, given)
         try:
             self._await_ready()
+            if self.environment.image:
+                inspect_walls(self)  # another root and another kernel's leave than were tested
         except BaseException:
             self.kill()
             raise
+
+    def waits(self) -> bool:
+        """Whether it is alive and silent, as between two jobs; the next is not to blame if not."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLIN)
+        return not poller.poll(0)
 
     def run(self, job: Job) -> Result:
         """Run a job; any failure of ours is a `SandboxError` and leaves the worker unusable."""
@@ -155,9 +163,12 @@ class Worker:
     def kill(self) -> None:
         """End the worker and every process in it, now."""
         self.sock.close()
-        with contextlib.suppress(ProcessLookupError):
+        self.process.send_signal(self._ending)
+        try:
+            self.process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         if self.process.stderr:
             self.process.stderr.close()
 
@@ -170,7 +181,39 @@ class Worker:
             last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise SandboxError(f"the sandbox worker did not start: {last or error}") from error
         if not answer.get("ready"):
-            raise refusal(answer["step"], answer["errno"], answer["error"])
+            where = self.environment.image
+            raise refusal(answer["step"], answer["errno"], answer["error"], image=where)
+        self.stands: dict[str, Any] = answer
+
+
+def _start(
+    start: str,
+    options: tuple[int, ...],
+    slot: int,
+    environment: Environment,
+    given: dict[str, str],
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair()
+    boot = _BOOT.format(
+        folder=ZYGOTE_PARENT, start=start, options=options, control=theirs.fileno(),
+        parent=os.getpid(), slot=slot, outfit=asdict(environment),
+    )  # fmt: skip
+    try:
+        return ours, subprocess.Popen(
+            [*interpreter(environment), "-c", boot],
+            env=given,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    except OSError as error:
+        ours.close()
+        raise refusal("interpreter", error.errno, str(error)) from error
+    finally:
+        theirs.close()
 
 
 def interpreter(environment: Environment) -> list[str]:
@@ -182,7 +225,7 @@ def interpreter(environment: Environment) -> list[str]:
 
 def variables(environment: Environment) -> dict[str, str]:
     """The variables that jobs of an environment see; the trainer's own are not among them."""
-    if not environment.python and not environment.tools:
+    if not environment.python and not environment.tools and not environment.image:
         return ENVIRONMENT
     path = f"{os.path.dirname(environment.python or PYTHON)}:{_PATH}"
     return {**ENVIRONMENT, **_FURNISHED, "PATH": path, **dict(environment.variables)}

@@ -1,7 +1,7 @@
 """Tasksets: named, ordered, hashed collections of tasks in three splits, in several forms."""
 
 from toprope.tasks.environments import EnvironmentFault, load_environments, save_environments
-from toprope.tasks.foreign import Foreign, told
+from toprope.tasks.foreign import Foreign, NeedsContainer, divided, refuse_foreign, told
 from toprope.tasks.harbor_read import read_harbor
 from toprope.tasks.harbor_write import write_harbor
 from toprope.tasks.rows import from_row, to_row
@@ -22,10 +22,12 @@ __all__ = [
     "Foreign",
     "Form",
     "Loaded",
+    "NeedsContainer",
     "TargetInTheWay",
     "TaskFormatError",
     "Taskset",
     "TasksetNotFound",
+    "divided",
     "flattened",
     "from_row",
     "from_swebench",
@@ -35,6 +37,7 @@ __all__ = [
     "make_taskset",
     "make_tree",
     "read_harbor",
+    "refuse_foreign",
     "save_as",
     "save_environments",
     "save_taskset",

@@ -9,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from toprope.forge.repository.baseline import Baseline, measure
 from toprope.forge.repository.dealing import By, deal
@@ -36,6 +37,7 @@ class Options:
     root: str = ""
     python: str = ""
     setup: str = ""
+    image: str = ""
     tests: tuple[str, ...] = ()
     pytest_args: tuple[str, ...] = ()
     suite_timeout_s: float = 600.0
@@ -75,7 +77,9 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     """
     repository = open_repository(source, options.root, cache)
     refuse_secrets(repository.tree.files, options.allow_secrets)
-    surroundings = find_surroundings(repository, options.python, options.setup, cache)
+    surroundings = find_surroundings(
+        repository, cache, options.python, options.setup, options.image
+    )
     environments = {repository.name: surroundings.environment}
     save_environments(environments, out.with_name("environment.toml"))
     sandbox = open_sandbox(workers=options.jobs, environments=environments)
@@ -124,7 +128,7 @@ def _bench(repository: Repository, surroundings: Surroundings, options: Options,
 
 def _progress(repository: Repository, surroundings: Surroundings, options: Options,
               out: Path) -> Progress:  # fmt: skip
-    depends = {
+    depends: dict[str, Any] = {
         "version": VERSION,
         "tree": repository.tree.hash,
         "python": surroundings.version,
@@ -134,4 +138,6 @@ def _progress(repository: Repository, surroundings: Surroundings, options: Optio
         "seed": options.seed,
         "commits": options.commits,
     }
+    if options.image:
+        depends["image"] = options.image
     return Progress(out.with_name(f"{out.name}.progress"), depends, repository.tree).open()

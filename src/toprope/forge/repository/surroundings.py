@@ -1,51 +1,18 @@
 """Finds out what a repository needs around it: interpreter, plug-ins, import folders.
 
-Asks the interpreter that was named; installs nothing unless a set-up command was given.
+Asks the interpreter that was named (`asking`); installs nothing unless a set-up command was given.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from toprope.forge.repository.asking import NoEnvironment, ask_here, ask_image
 from toprope.forge.repository.source import Repository
-from toprope.terms import Environment, Suite, TopropeError
-
-# Also asks which modules pytest would import for every run, plug-ins included: a warm worker
-# has them already.
-_ASK = """
-import importlib, importlib.metadata, json, sys, sysconfig
-try:
-    import pytest
-    found = pytest.__version__
-except ImportError:
-    found = None
-warm = ["pytest"] if found else []
-def parts():
-    import _pytest.config
-    yield from ("_pytest." + name for name in _pytest.config.default_plugins)
-    for package in importlib.metadata.distributions():
-        for point in package.entry_points:
-            if point.group == "pytest11":
-                yield point.value.partition(":")[0]
-for name in dict.fromkeys(parts()) if found else ():
-    try:
-        importlib.import_module(name)
-        warm.append(name)
-    except Exception:
-        pass
-packages = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-print(json.dumps({"version": list(sys.version_info[:3]), "pytest": found, "warm": warm,
-                  "packages": packages}))
-"""
-
-
-class NoEnvironment(TopropeError):
-    """The repository's environment cannot be used; the message says what to do."""
+from toprope.terms import Environment, Suite
 
 
 @dataclass(frozen=True)
@@ -62,26 +29,31 @@ class Surroundings:
         return Suite({}, (), self.imports, name, timeout_s, args)
 
 
-def find_surroundings(repository: Repository, python: str, setup: str, cache: Path) -> Surroundings:
+def find_surroundings(
+    repository: Repository, cache: Path, python: str = "", setup: str = "", image: str = ""
+) -> Surroundings:
     """Return the surroundings of `repository` with the interpreter `python`.
 
     Without one: the `.venv` that the command `setup` makes in a copy of the repository, or
-    the one that lies in the repository.
+    the one that lies in the repository. With a container `image`, the one in it.
     """
-    if setup:
-        python = str(_set_up(repository, setup, cache))
-    if not python:
-        python = str(_own(repository))
-    told = _ask(python)
-    if told["pytest"] is None:
+    if image and setup:
         raise NoEnvironment(
-            f"{python} has no pytest, so the tests cannot run; `{python} -m pip install pytest`"
+            "--setup works in a copy on this machine, and --image brings what is needed: build "
+            "into the image what the command does, and leave --setup out"
         )
     imports = _imports(repository)
-    hidden = tuple(_installed(repository, imports, told["packages"]))
-    environment = Environment(python=python, hidden=hidden, warm=tuple(told["warm"]), tools=True)
-    version = ".".join(map(str, told["version"]))
-    return Surroundings(environment, imports, version, told["pytest"])
+    names = _top_names(repository, imports)
+    if image:
+        found = ask_image(image, python, names)
+    elif setup:
+        found = ask_here(str(_set_up(repository, setup, cache)), names)
+    else:
+        found = ask_here(python or str(_own(repository)), names)
+    environment = Environment(
+        python=found.python, hidden=found.copies, warm=found.warm, tools=True, image=image
+    )
+    return Surroundings(environment, imports, found.version, found.pytest)
 
 
 def _own(repository: Repository) -> Path:
@@ -94,19 +66,6 @@ def _own(repository: Repository) -> Path:
         "has its dependencies and pytest installed, or --setup 'python -m venv .venv && "
         ".venv/bin/pip install . pytest'"
     )
-
-
-def _ask(python: str) -> dict[str, Any]:
-    try:
-        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=False)
-        told: dict[str, Any] = json.loads(done.stdout)
-    except (OSError, ValueError) as fault:
-        raise NoEnvironment(
-            f"{python} did not answer as a Python 3.9 or newer does ({fault}); check --python"
-        ) from None
-    if tuple(told["version"]) < (3, 9):
-        raise NoEnvironment(f"{python} is older than Python 3.9, which the sandbox needs")
-    return told
 
 
 def _set_up(repository: Repository, command: str, cache: Path) -> Path:
@@ -137,13 +96,15 @@ def _imports(repository: Repository) -> tuple[str, ...]:
     return (*(name for name in ("src", "lib") if name in folders), "")
 
 
-def _installed(repository: Repository, imports: tuple[str, ...], places: list[str]) -> list[str]:
-    """Where the repository's own packages lie installed: there the solutions could be read."""
+def _top_names(repository: Repository, imports: tuple[str, ...]) -> list[str]:
+    """What the repository's own packages are called where they lie installed.
+
+    There the solutions could be read.
+    """
     names = set()
     for folder in imports:
         for path in repository.tree.files:
             inner = path.removeprefix(f"{folder}/") if folder else path
             if path.endswith(".py") and (not folder or inner != path):
                 names.add(inner.split("/")[0])
-    found = [Path(place) / name for place in places for name in sorted(names)]
-    return [str(path) for path in found if path.exists()]
+    return sorted(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 1500
-_WORKSPACE = re.compile(r"(?:/box)?/work/")
+_WORKSPACE = re.compile(r"(?:(?:/[\w/]*/toprope-\w+)?/box)?/work/")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 
 

@@ -26,7 +26,7 @@ ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 28, 38, 47
-PR_SET_SECCOMP = 22
+PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 22, 36
 _AMBIENT_CLEAR_ALL = 4
 # noroot, no_setuid_fixup, keep_caps off, no_cap_ambient_raise; each locked.
 _SECUREBITS = 0b11101111
@@ -50,8 +50,13 @@ def _check(value: int, what: str) -> int:
 
 
 def _syscall(name: str, *arguments: object) -> int:
+    return call(_SYS[MACHINE][name], *arguments, what=name)
+
+
+def call(number: int, *arguments: object, what: str = "") -> int:
+    """Any call by its number."""
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _check(_libc.syscall(ctypes.c_long(_SYS[MACHINE][name]), *wide), name)
+    return _check(_libc.syscall(ctypes.c_long(number), *wide), what or f"call {number}")
 
 
 def unshare(flags: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -35,10 +36,7 @@ def main(control: int, parent: int, slot: int, outfit: dict[str, Any]) -> NoRetu
     `outfit` is what the worker shows its jobs: an `Environment` as plain data.
     """
     sock = socket.socket(fileno=control)
-    if sys.version_info < (3, 9):  # noqa: UP036 - it may be another interpreter than ours
-        _refuse(sock, "interpreter", OSError(0, "Python 3.9 or newer is needed"))
-    for name in _WARM:
-        importlib.import_module(name)
+    warm_up(sock)
     mapped_root = os.geteuid() == 0
     try:
         step = "user namespace"
@@ -46,15 +44,22 @@ def main(control: int, parent: int, slot: int, outfit: dict[str, Any]) -> NoRetu
         step = "mount, pid, network, ipc and uts namespaces"
         kernel.unshare(kernel.ROOM)
     except (OSError, users.NoSafeUser) as error:
-        _refuse(sock, step, error)
+        refuse(sock, step, error)
     # Blocked before the fork, so that an end of the worker is never missed.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     worker = os.fork()
     if worker:
-        sock.close()
-        _guard(worker, parent)
+        _guard(worker, parent, sock)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     _work(sock, mapped_root, outfit)
+
+
+def warm_up(sock: socket.socket) -> None:
+    """Import what jobs get for nothing; refuses an interpreter that is too old."""
+    if sys.version_info < (3, 9):  # noqa: UP036 - it may be another interpreter than ours
+        refuse(sock, "interpreter", OSError(0, "Python 3.9 or newer is needed"))
+    for name in _WARM:
+        importlib.import_module(name)
 
 
 def _work(sock: socket.socket, mapped_root: bool, outfit: dict[str, Any]) -> NoReturn:
@@ -67,25 +72,32 @@ def _work(sock: socket.socket, mapped_root: bool, outfit: dict[str, Any]) -> NoR
             step = f"import {name}"
             importlib.import_module(name)
     except (OSError, ImportError) as error:
-        _refuse(sock, step, error)
+        refuse(sock, step, error)
     serve.reserve_low_descriptors()
     wire.send(sock, {"ready": True})
     serve.Server(sock, proc, mapped_root).forever()
     os._exit(0)
 
 
-def _guard(worker: int, parent: int) -> NoReturn:
-    """Wait for the worker's end; if the trainer ends first, end the worker."""
+def _guard(worker: int, parent: int, sock: socket.socket) -> NoReturn:
+    """Wait for the worker's end; if the trainer ends first, end the worker.
+
+    In a container the trainer is no parent, but its end of the socket closes with it.
+    """
+    trainer = select.poll()
+    trainer.register(sock, 0)  # tells a hang-up only
     while True:
         signal.sigtimedwait([signal.SIGCHLD], 1.0)
-        if os.getppid() != parent:
+        if os.getppid() != parent or trainer.poll(0):
             os.kill(worker, signal.SIGKILL)
         pid, _ = os.waitpid(worker, os.WNOHANG)
         if pid:
             os._exit(0)
 
 
-def _refuse(sock: socket.socket, step: str, error: Exception) -> NoReturn:
+def refuse(sock: socket.socket, step: str, error: Exception) -> NoReturn:
+    """Tell which wall could not be raised, and end."""
     number = error.errno if isinstance(error, OSError) else None
-    wire.send(sock, {"ready": False, "step": step, "errno": number, "error": str(error)})
+    text = str(error.strerror) if isinstance(error, OSError) and not number else str(error)
+    wire.send(sock, {"ready": False, "step": step, "errno": number, "error": text})
     os._exit(3)

@@ -100,11 +100,11 @@ def arrange(places: dict[int, int]) -> None:
     os.closerange(max(places) + 1, highest + 1)
 
 
-def source(stdin: bytes) -> int:
+def source(stdin: bytes, folder: str = f"{BOX}/tmp") -> int:
     """A descriptor to read `stdin` from; its file has no name that others could open."""
     if not stdin:
         return os.open(os.devnull, os.O_RDONLY)
-    file = os.open(f"{BOX}/tmp", os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    file = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
     with os.fdopen(os.dup(file), "wb") as target:
         target.write(stdin)
     os.lseek(file, 0, os.SEEK_SET)
@@ -115,8 +115,8 @@ def lock(limits: dict[str, Any], filter_program: ctypes.Structure, spare: int = 
     """Give up every right for good; `spare` processes more than the limit can be started."""
     # The kernel keeps from a first process only the signals that it has no handler for.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The first process counts as one of the job's user, and so does an ordinary user's worker.
-    own = 1 if limits["mapped_root"] else 2
+    # The first process counts as one of the job's user; so do an ordinary user's worker and guard.
+    own = 1 if limits["mapped_root"] else 3
     set_rlimits(limits, limits["processes"] + own + spare)
     kernel.drop_capabilities()
     seccomp.install(filter_program)
@@ -141,6 +141,8 @@ def set_rlimits(limits: dict[str, Any], processes: int | None) -> None:
         "MEMLOCK": (0, 0),
         "MSGQUEUE": (0, 0),
         "SIGPENDING": (256, 256),
+        "RTPRIO": (0, 0),  # else a job could outrank the watchdog where the trainer's user may
+        "NICE": (0, 0),
     }
     if processes is not None:
         bounds["NPROC"] = (processes, processes)

@@ -21,7 +21,13 @@ _TREES_SIZE = "mode=0700,size=1g"
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _DATA = ("/usr/share/zoneinfo", "/etc/ld.so.cache")
 _TOOLS = ("/bin", "/usr/bin", "/usr/local/bin", "/etc/alternatives", "/usr/share/perl")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+# In this user namespace. What is left of the first is the host user's own, who has few.
+_KERNEL_LIMITS = {
+    "max_inotify_instances": 8,
+    "max_inotify_watches": 8192,
+    "max_user_namespaces": 0,
+}
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _STATIC = {
     "/etc/passwd": "box:x:1000:1000::/work:/nonexistent\n",
     "/etc/group": "box:x:1000:\n",
@@ -40,7 +46,7 @@ def build(outfit: dict[str, Any]) -> int:
     os.chdir("/")
     for path in visible:
         _bind(path)
-    _hide(_packages(bool(outfit["python"])))
+    _hide(third_party(bool(outfit["python"])))
     _hide(outfit["hidden"])
     proc = _open_proc()
     _fill()
@@ -54,7 +60,7 @@ def build(outfit: dict[str, Any]) -> int:
 
 def visible_paths(outfit: dict[str, Any]) -> list[str]:
     """The host paths a job may read: libraries, the Python prefix, time zones, the outfit's."""
-    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in _DEVICES), *outfit["shown"]]
+    paths = [*_LIBRARIES, *_DATA, *(f"/dev/{name}" for name in DEVICES), *outfit["shown"]]
     if outfit["tools"]:
         paths += _TOOLS
     prefix = sys.base_prefix
@@ -101,7 +107,7 @@ def _bind(path: str) -> None:
         kernel.mount_attributes(path, kernel.ATTR_NODEV)
 
 
-def _packages(furnished: bool) -> list[str]:
+def third_party(furnished: bool) -> list[str]:
     """Folders of third-party packages that are not to be seen.
 
     All of them, unless the interpreter was chosen for its packages: then only those that it
@@ -125,13 +131,15 @@ def _hide(paths: list[str]) -> None:
 
 
 def _open_proc() -> int:
-    """Mount this pid namespace's /proc, forbid nested user namespaces, keep only a handle."""
+    """Mount this pid namespace's /proc, set the kernel's limits, keep only a handle."""
     os.mkdir("/proc")
     # Only works while another /proc is still visible, so before the old root goes.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     handle = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    with open("/proc/sys/user/max_user_namespaces", "w") as limit:
-        limit.write("0")
+    for name, most in _KERNEL_LIMITS.items():
+        if os.path.exists(f"/proc/sys/user/{name}"):  # not where the kernel has no inotify
+            with open(f"/proc/sys/user/{name}", "w") as limit:
+                limit.write(str(most))
     kernel.umount("/proc")
     return handle
 

@@ -3,18 +3,34 @@
 A namespace does not cover everything: AF_VSOCK passes through a network namespace, and
 keyrings, io_uring or nested user namespaces only widen what a job can attack. Memory that
 belongs to no process (memfd, System V) is denied because the watchdog could not see it.
+Protocols are named too, because to ask for another makes the host's kernel load its module.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import struct
 
 from . import kernel
+from .bpf import (
+    ALLOW,
+    ANYBIT,
+    ARCH,
+    ATLEAST,
+    EQUAL,
+    KILL,
+    LOAD,
+    NUMBER,
+    RETURN,
+    Instruction,
+    argument,
+    assemble,
+    fail,
+    when,
+)
 
 # name: number on x86_64, number on aarch64 (None: does not exist there)
-_DENIED: dict[str, tuple[int, int | None]] = {
+DENIED: dict[str, tuple[int, int | None]] = {
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "unshare": (272, 97), "setns": (308, 268), "ptrace": (101, 117), "kcmp": (312, 272),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "bpf": (321, 280),
@@ -42,6 +58,8 @@ _DENIED: dict[str, tuple[int, int | None]] = {
     "personality": (135, 92), "process_madvise": (440, 440), "process_mrelease": (448, 448),
     "statmount": (457, 457), "listmount": (458, 458), "lsm_set_self_attr": (460, 460),
 }  # fmt: skip
+# These succeed and do nothing: a job has no file that lasts, and the disks are the host's.
+_IDLE: dict[str, tuple[int, int | None]] = {"sync": (162, 81), "syncfs": (306, 267)}
 _LAST_KNOWN = 462
 _CALLS = {  # the ones whose arguments decide
     "x86_64": {
@@ -54,81 +72,70 @@ _CALLS = {  # the ones whose arguments decide
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: nothing but this namespace behind them
+_PROTOCOLS = (0, 6, 17)  # the usual one, TCP, UDP
 _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _NAMESPACES = 0x7E020080
 _FIRST_PROCESS = 1
 
-_LOAD, _EQUAL, _ATLEAST, _ANYBIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL = 0x7FFF0000, 0x80000000
-_NUMBER, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in seccomp_data, little endian
-
-Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
-
-
-def _fail(number: int) -> Instruction:
-    return (_RETURN, 0, 0, 0x00050000 | number)
-
 
 def denied(machine: str) -> list[int]:
     """The numbers of the calls that are refused whatever their arguments."""
+    return _numbers(DENIED, machine)
+
+
+def _numbers(calls: dict[str, tuple[int, int | None]], machine: str) -> list[int]:
     column = 0 if machine == "x86_64" else 1
-    numbers = [pair[column] for pair in _DENIED.values()]
-    return sorted(number for number in numbers if number is not None)
+    return sorted(number for pair in calls.values() if (number := pair[column]) is not None)
 
 
 def build(machine: str) -> list[Instruction]:
     """The filter program for `machine`."""
     calls = _CALLS[machine]
     program: list[Instruction] = [
-        (_LOAD, 0, 0, _ARCH),
-        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
+        (LOAD, 0, 0, ARCH),
+        (EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
         # also catches the x32 calls, which start at 1 << 30
-        (_ATLEAST, 0, 1, _LAST_KNOWN + 1),
-        _fail(errno.ENOSYS),
+        (ATLEAST, 0, 1, _LAST_KNOWN + 1),
+        fail(errno.ENOSYS),
         # glibc falls back to clone, whose flags a filter can read
-        (_EQUAL, 0, 1, calls["clone3"]),
-        _fail(errno.ENOSYS),
+        (EQUAL, 0, 1, calls["clone3"]),
+        fail(errno.ENOSYS),
     ]
     for number in denied(machine):
-        program += [(_EQUAL, 0, 1, number), _fail(errno.EPERM)]
-    program += _when(calls["clone"], [
-        (_LOAD, 0, 0, _ARG0), (_ANYBIT, 0, 1, _NAMESPACES & ~0x80), _fail(errno.EPERM),
+        program += [(EQUAL, 0, 1, number), fail(errno.EPERM)]
+    for number in _numbers(_IDLE, machine):
+        program += [(EQUAL, 0, 1, number), fail(0)]
+    program += when(calls["clone"], [
+        argument(0), (ANYBIT, 0, 1, _NAMESPACES & ~0x80), fail(errno.EPERM),
     ])  # fmt: skip
     for call in ("socket", "socketpair"):
-        body: list[Instruction] = [(_LOAD, 0, 0, _ARG0)]
-        for family in _FAMILIES:
-            body += [(_EQUAL, 0, 1, family), (_RETURN, 0, 0, _ALLOW)]
-        program += _when(calls[call], [*body, _fail(errno.EAFNOSUPPORT)])
-    body = [(_LOAD, 0, 0, _ARG1)]
+        program += when(calls[call], [
+            argument(0), *_unless(_FAMILIES, errno.EAFNOSUPPORT),
+            argument(2), *_unless(_PROTOCOLS, errno.EPROTONOSUPPORT),
+        ])  # fmt: skip
+    body: list[Instruction] = [argument(1)]
     for request in _TERMINAL_INJECTION:
-        body += [(_EQUAL, 0, 1, request), _fail(errno.EPERM)]
-    program += _when(calls["ioctl"], body)
+        body += [(EQUAL, 0, 1, request), fail(errno.EPERM)]
+    program += when(calls["ioctl"], body)
     # The room's first process is of the same user, who could starve it of what it needs.
-    program += _when(calls["prlimit64"], [
-        (_LOAD, 0, 0, _ARG0), (_EQUAL, 0, 1, _FIRST_PROCESS), _fail(errno.EPERM),
+    program += when(calls["prlimit64"], [
+        argument(0), (EQUAL, 0, 1, _FIRST_PROCESS), fail(errno.EPERM),
     ])  # fmt: skip
-    return [*program, (_RETURN, 0, 0, _ALLOW)]
+    return [*program, (RETURN, 0, 0, ALLOW)]
 
 
-def _when(call: int, body: list[Instruction]) -> list[Instruction]:
-    """Instructions that apply only to one call; others skip them."""
-    whole = [*body, (_RETURN, 0, 0, _ALLOW)]
-    return [(_EQUAL, 0, len(whole), call), *whole]
-
-
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+def _unless(values: tuple[int, ...], number: int) -> list[Instruction]:
+    """Instructions that fail with `number` unless what is loaded is one of the values."""
+    left = range(len(values), 0, -1)
+    tests = [(EQUAL, steps, 0, value) for value, steps in zip(values, left)]  # noqa: B905 - 3.9
+    return [*tests, fail(number)]
 
 
 def prepare(machine: str) -> ctypes.Structure:
     """The filter as the kernel wants it; made once, installed per job."""
-    packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in build(machine))
-    buffer = ctypes.create_string_buffer(packed, len(packed))
-    program = _Program(len(packed) // 8, ctypes.addressof(buffer))
-    program.keep = buffer  # the kernel reads it at install
-    return program
+    return assemble(build(machine))
 
 
 def install(program: ctypes.Structure) -> None:

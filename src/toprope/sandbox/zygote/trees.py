@@ -15,9 +15,9 @@ from .root import TREES
 _digests: dict[str, dict[str, bytes]] = {}
 
 
-def unpack(name: str, texts: dict[str, str]) -> None:
-    """Write a tree's files below `TREES`, owned by the jobs' user."""
-    folder = f"{TREES}/{name}"
+def unpack(name: str, texts: dict[str, str], home: str = TREES) -> None:
+    """Write a tree's files below `home`, owned by the jobs' user."""
+    folder = f"{home}/{name}"
     partial = f"{folder}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     os.mkdir(partial, 0o755)
@@ -51,10 +51,10 @@ def uncover(paths: Iterable[str]) -> None:
                 os.unlink(importlib.util.cache_from_source(path))
 
 
-def digests(name: str) -> dict[str, bytes]:
+def digests(name: str, home: str = TREES) -> dict[str, bytes]:
     """The digests of a tree's files, counted once; do not change what is returned."""
     if name not in _digests:
-        folder = os.open(f"{TREES}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(f"{home}/{name}", os.O_RDONLY | os.O_DIRECTORY)
         try:
             _digests[name] = changes.digests(folder)
         finally:
@@ -62,10 +62,10 @@ def digests(name: str) -> dict[str, bytes]:
     return _digests[name]
 
 
-def forget(name: str) -> None:
+def forget(name: str, home: str = TREES) -> None:
     """Remove a tree."""
     _digests.pop(name, None)
-    shutil.rmtree(f"{TREES}/{name}", ignore_errors=True)
+    shutil.rmtree(f"{home}/{name}", ignore_errors=True)
 
 
 def lay(name: str, target: str, over: str) -> None:

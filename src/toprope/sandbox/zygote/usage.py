@@ -13,18 +13,56 @@ _TICK = os.sysconf("SC_CLK_TCK")
 # Beyond the limits of a single process, so that one alone meets those first and always alike.
 _SLACK_MB = 64
 _SLACK_S = 0.5
-_EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
+EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
 
 
 class Process(NamedTuple):
-    """One process: resident bytes, and processor seconds with those of ended children."""
+    """One process: resident bytes, processor seconds, and those of the children it waited for."""
 
     pid: int
     state: str
     parent: int
     session: int
     resident: int
-    seconds: float
+    own_seconds: float
+    childrens_seconds: float
+    threads: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """Its own processor seconds and those of its ended children."""
+        return self.own_seconds + self.childrens_seconds
+
+
+class Unwaited:
+    """Adds up the processor time of processes that ended without anybody waiting for them.
+
+    The kernel forgets it: where a parent ignores SIGCHLD, it goes to nobody's account, and by
+    many short processes a job could compute for ever. What is gone at a look should be found
+    in the accounts of those that live, at this look or, as they are not read at once, the next.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last: dict[int, Process] = {}
+        self._missing = 0.0
+
+    def look(self, found: list[Process]) -> None:
+        """Take the census of this moment."""
+        now = {process.pid: process for process in found}
+        gone = sum(process.seconds for pid, process in self._last.items() if pid not in now)
+        inherited = sum(
+            now[pid].childrens_seconds - process.childrens_seconds
+            for pid, process in self._last.items()
+            if pid in now
+        )
+        missing = gone - inherited
+        if missing > 0:
+            self.seconds += self._missing
+        else:
+            self.seconds += max(0.0, self._missing + missing)
+        self._missing = max(0.0, missing)
+        self._last = now
 
 
 def census(proc: int) -> list[Process]:
@@ -33,7 +71,7 @@ def census(proc: int) -> list[Process]:
     `proc` is a descriptor of a /proc that shows only these.
     """
     names = [name for name in os.listdir(proc) if name.isdigit() and name != "1"]
-    return [found for found in (_process(proc, name) for name in names) if found]
+    return [found for found in (process(proc, name) for name in names) if found]
 
 
 def watchdog(
@@ -44,18 +82,26 @@ def watchdog(
     What a clone still shares with the worker is not counted against the job, and neither are
     the seconds `used_before`.
     """
-    worker = _process(proc, "1")
-    shared = worker.resident if worker else 0
+    worker = process(proc, "1")
+    judge = judging(worker.resident if worker else 0, limits, used_before)
+    return lambda: judge(census(proc))
+
+
+def judging(
+    shared: int, limits: dict[str, Any], used_before: float = 0.0
+) -> Callable[[list[Process]], Excess | None]:
+    """The same of a census; `shared` is the resident bytes of the worker."""
     most_bytes = (int(limits["memory_mb"]) + _SLACK_MB) << 20
     most_seconds = used_before + limits["cpu_s"] + _SLACK_S
+    unwaited = Unwaited()
 
-    def excess() -> Excess | None:
-        found = census(proc)
-        if len(found) > limits["processes"] + _EXTRA_PROCESSES:
+    def excess(found: list[Process]) -> Excess | None:
+        unwaited.look(found)
+        if len(found) > limits["processes"] + EXTRA_PROCESSES:
             return Excess("limit", too_many(limits))
         if sum(max(0, process.resident - shared) for process in found) > most_bytes:
             return Excess("limit", f"more than {limits['memory_mb']} MB of memory")
-        if sum(process.seconds for process in found) > most_seconds:
+        if sum(process.seconds for process in found) + unwaited.seconds > most_seconds:
             return Excess("timeout", too_slow(limits))
         return None
 
@@ -91,13 +137,14 @@ def read(proc: int, name: str, most: int = 1000) -> bytes:
         os.close(file)
 
 
-def _process(proc: int, pid: str) -> Process | None:
+def process(proc: int, pid: str) -> Process | None:
+    """One process, None if it has ended."""
     # Counted from the end of the name, which the process chooses: state is the first.
     fields = read(proc, f"{pid}/stat").rpartition(b")")[2].split()
     if len(fields) < 22:
         return None
-    ticks = sum(int(field) for field in fields[11:15])
+    own, childrens = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
     return Process(
         int(pid), fields[0].decode(), int(fields[1]), int(fields[3]),
-        int(fields[21]) * _PAGE, ticks / _TICK,
+        int(fields[21]) * _PAGE, own / _TICK, childrens / _TICK, int(fields[17]),
     )  # fmt: skip

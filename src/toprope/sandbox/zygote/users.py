@@ -13,6 +13,7 @@ from . import kernel
 
 JOB = 1000  # the job's user and group inside
 _FIRST_OUTSIDE = 200_000
+_RANGE = 100_000
 _NOBODY = 65_534
 
 
@@ -46,8 +47,8 @@ def _enter_as_root(slot: int) -> None:
     answer, tell = os.pipe()
     writer = os.fork()
     if writer == 0:
-        os.read(ready, 1)
-        mapped = _write_maps(os.getppid(), slot)
+        os.close(go)  # so that it ends too if the namespace is refused
+        mapped = bool(os.read(ready, 1)) and _write_maps(os.getppid(), slot)
         os.write(tell, b"1" if mapped else b"0")
         os._exit(0)
     kernel.unshare(kernel.CLONE_NEWUSER)
@@ -76,3 +77,26 @@ def _write_maps(pid: int, slot: int) -> bool:
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
+
+
+def become_nobody() -> bool:
+    """Turn a host's root into a user that owns nothing, for good; True if nobody else is it.
+
+    Without a namespace its processes are counted with those of the same number elsewhere, so
+    the number is drawn anew for each worker. An ordinary user stays who it is (False).
+    """
+    if os.geteuid() != 0:
+        return False
+    drawn = _FIRST_OUTSIDE + int.from_bytes(os.urandom(4), "big") % _RANGE
+    for user in (drawn, _NOBODY):
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+        except OSError:
+            if os.geteuid() == 0:
+                continue
+            raise
+        kernel.drop_capabilities()
+        return user == drawn
+    raise NoSafeUser

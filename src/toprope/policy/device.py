@@ -1,0 +1,65 @@
+"""Which chip a model computes on: the one file that asks torch what there is.
+
+Everything else makes its tensors inside `on_device` and moves results back as plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from toprope.terms import TopropeError
+
+CPU = "cpu"
+
+
+class NoSuchDevice(TopropeError):
+    """A device that torch does not find on this machine."""
+
+
+def find_device(name: str = CPU) -> torch.device:
+    """Return the device called `name`; "auto" is the accelerator, or the CPU where none is.
+
+    Raises:
+        NoSuchDevice: torch does not know it, or this machine has none.
+    """
+    accelerator = _accelerator()
+    if name == "auto":
+        return accelerator or torch.device(CPU)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise NoSuchDevice(_told(name, accelerator)) from error
+    if device.type != CPU and (accelerator is None or device.type != accelerator.type):
+        raise NoSuchDevice(_told(name, accelerator))
+    return device
+
+
+def describe_device(name: str = "auto") -> str:
+    """Return the device in words, with torch's version; raises what torch raises if broken."""
+    device = find_device(name)
+    if device.type == CPU:
+        return f"CPU, {torch.get_num_threads()} threads (torch {torch.__version__})"
+    named = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{named} (torch {torch.__version__})"
+
+
+@contextmanager
+def on_device(model: Any) -> Iterator[None]:
+    """Make new tensors on the model's device inside."""
+    with next(model.parameters()).device:
+        yield
+
+
+def _accelerator() -> torch.device | None:
+    if not torch.accelerator.is_available():
+        return None
+    return torch.accelerator.current_accelerator()
+
+
+def _told(name: str, accelerator: torch.device | None) -> str:
+    there = f"cpu, {accelerator.type}" if accelerator else CPU
+    return f"there is no device {name!r} here; torch finds: {there}"
