@@ -35,6 +35,8 @@ def _found(made: Made) -> Iterator[str]:
     )
     if repository.left_out:
         yield f"files not read: {_first(repository.left_out)}"
+    if made.generated:
+        yield f"taken in, though built and not kept by git: {_first(made.generated)}"
     ended = ", ".join(f"{count} {word}" for word, count in baseline.counts.most_common())
     yield f"tests, run three times: {ended}"
     if baseline.bad:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from toprope.forge.repository.places import is_doctest_of_code
 from toprope.forge.repository.source import Repository
 from toprope.grading import SuiteRun, run_suite
 from toprope.sandbox.protocol import Sandbox
@@ -63,16 +64,26 @@ def measure(repository: Repository, suite: Suite, sandbox: Sandbox, shown: str) 
     good = {
         name: max(run.seconds.get(name, 0.0) for run in runs)
         for name, outcome in runs[0].outcomes.items()
-        if outcome == "passed" and all(run.outcomes.get(name) == "passed" for run in runs)
+        if outcome == "passed"
+        and not is_doctest_of_code(name)
+        and all(run.outcomes.get(name) == "passed" for run in runs)
     }
     every = dict.fromkeys(name for run in runs for name in run.outcomes)
     bad = {name: _kind(name, runs) for name in every if name not in good}
     if not good:
         told = ", ".join(f"{count} {kind}" for kind, count in Counter(bad.values()).items())
+        cause = _cause(runs[1], repository)
         raise NoUsableTests(
-            f"no test passes as the repository stands ({told}){_cause(runs[1])}. See: {shown}"
+            f"no test passes as the repository stands ({told}){cause}. See: {shown}"
         )
     return Baseline(good, _callers(runs[0], good), bad)
+
+
+def _is_own(module: str, repository: Repository) -> bool:
+    top = module.partition(".")[0]
+    return any(
+        f"{start}{top}/__init__.py" in repository.tree.files for start in ("", "src/", "lib/")
+    )
 
 
 def _run(repository: Repository, suite: Suite, sandbox: Sandbox, at: int) -> SuiteRun:
@@ -98,10 +109,16 @@ def _why(run: SuiteRun, shown: str) -> str:
     )
 
 
-def _cause(run: SuiteRun) -> str:
+def _cause(run: SuiteRun, repository: Repository) -> str:
     """What the tests say most often, as part of a sentence; a missing module is named."""
     texts = " ".join(run.texts.values())
     missing = Counter(_MISSING.findall(texts)).most_common(3)
+    own = [name for name, _ in missing if _is_own(name, repository)]
+    if own:
+        return (
+            f"; {own[0]} belongs to the repository and is not among its sources: a compiled "
+            "extension or a generated module, which are not supported unless they are kept in it"
+        )
     if missing:
         names = ", ".join(name for name, _ in missing)
         return f"; the environment lacks {names}: install it there, with --setup or by hand"
@@ -110,6 +127,8 @@ def _cause(run: SuiteRun) -> str:
 
 
 def _kind(name: str, runs: list[SuiteRun]) -> str:
+    if is_doctest_of_code(name):
+        return "doctest in code"
     ends = {run.outcomes.get(name, "absent") for run in runs}
     if "absent" in ends:
         return "renamed"  # its id holds an address, a time or a set's order

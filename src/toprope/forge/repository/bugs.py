@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toprope.forge.repository.cutting import without
-from toprope.forge.repository.sites import Candidate, is_test
+from toprope.forge.repository.places import is_test
+from toprope.forge.repository.sites import Candidate
 from toprope.forge.repository.source import Repository
 from toprope.forge.repository.telling import tell
 from toprope.forge.repository.trial import Noticed
+from toprope.grading.pytest_ids import path_of
 from toprope.terms import Focus, Source, Split, Suite, Task, Tree
 
 # What decides how tests are run is none of an attempt's business.
@@ -32,7 +34,7 @@ def make_task(repository: Repository, bugs: Sequence[Candidate], noticed: Notice
         statement=tell(noticed.test, noticed.text, len(noticed.fail_to_pass)),
         files={**broken, **cut},
         focus=Focus(site.path, site.first, site.last),
-        editable=(*editable(tree), *UNTOUCHABLE),
+        editable=(*editable(tree), *UNTOUCHABLE, *_oddly_named(noticed)),
         entry="",
         calls=(),
         fail_to_pass=noticed.fail_to_pass,
@@ -69,6 +71,12 @@ def editable(tree: Tree) -> tuple[str, ...]:
     paths = [p for p in tree.files if p.endswith(".py") and not is_test(p)]
     folders = sorted({f"{path.split('/')[0]}/*.py" for path in paths if "/" in path})
     return (*folders, *sorted(path for path in paths if "/" not in path and path != "setup.py"))
+
+
+def _oddly_named(noticed: Noticed) -> list[str]:
+    """Globs that take out test files whose names do not look like tests'."""
+    tests = (*noticed.fail_to_pass, *noticed.pass_to_pass)
+    return sorted({f"!{path_of(name)}" for name in tests if not is_test(path_of(name))})
 
 
 def _suite(noticed: Noticed, repository: Repository) -> Suite:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toprope.forge.repository.sites import is_test
+from toprope.forge.repository.places import is_test
 from toprope.terms import TopropeError
 
 _TRAILER = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)+: .*$|^\(cherry picked from .*$", re.MULTILINE)

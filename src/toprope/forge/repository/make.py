@@ -13,6 +13,7 @@ from typing import Any
 
 from toprope.forge.repository.baseline import Baseline, measure
 from toprope.forge.repository.dealing import By, deal
+from toprope.forge.repository.generated import with_generated
 from toprope.forge.repository.impossible import KEY, contradict, usual
 from toprope.forge.repository.injected import inject
 from toprope.forge.repository.progress import Progress
@@ -54,7 +55,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Made:
-    """A finished make: the taskset, what its repository is, what became of every candidate."""
+    """A finished make: the taskset, what its repository is, what became of every candidate.
+
+    `generated` files were taken in though git ignores them.
+    """
 
     taskset: Taskset
     repository: Repository
@@ -62,6 +66,7 @@ class Made:
     baseline: Baseline
     words: Counter[str]
     untried: int
+    generated: tuple[str, ...]
     what: str  # the candidates: "bugs" or "commits"
 
 
@@ -80,6 +85,8 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     surroundings = find_surroundings(
         repository, cache, options.python, options.setup, options.image
     )
+    copies = () if options.image else surroundings.environment.hidden
+    repository, generated = with_generated(repository, surroundings.imports, copies)
     environments = {repository.name: surroundings.environment}
     save_environments(environments, out.with_name("environment.toml"))
     sandbox = open_sandbox(workers=options.jobs, environments=environments)
@@ -104,7 +111,7 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     taskset = save_taskset(tasks, out, out.name.split(".")[0])
     bench.progress.path.unlink()
     what = "commits" if options.commits else "bugs"
-    return Made(taskset, repository, surroundings, bench.baseline, words, untried, what)
+    return Made(taskset, repository, surroundings, bench.baseline, words, untried, generated, what)
 
 
 def _bench(repository: Repository, surroundings: Surroundings, options: Options,

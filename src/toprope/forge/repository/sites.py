@@ -10,15 +10,15 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from toprope.forge.chance import chance
 from toprope.forge.operators import Edit, edits
 from toprope.forge.repository.baseline import Baseline
+from toprope.forge.repository.places import is_test
+from toprope.grading.pytest_ids import path_of
 
 _LONGEST = 120  # lines of a function
 _MOST_PER_FUNCTION = 12
-_TEST_FOLDERS = {"test", "tests", "testing"}
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,11 @@ class Candidate:
         return "\n".join([*lines[: site.first - 1], *new, *lines[site.last :]])
 
 
-def is_test(path: str) -> bool:
-    """Tell whether a path belongs to the tests, not to what they test."""
-    place = PurePosixPath(path)
-    name = place.stem
-    return bool(_TEST_FOLDERS.intersection(place.parts[:-1])) or (
-        name in ("test", "tests", "conftest") or name.startswith("test_") or name.endswith("_test")
-    )
-
-
 def find_sites(files: Mapping[str, str], baseline: Baseline) -> list[Site]:
     """Return the functions and methods that good tests call, in order of place."""
-    paths = sorted({path for path, _ in baseline.callers if path in files and not is_test(path)})
+    tests = {path_of(name) for name in baseline.good}
+    called = {path for path, _ in baseline.callers if path in files and path not in tests}
+    paths = sorted(path for path in called if not is_test(path))
     return [site for path in paths for site in _sites(path, files[path], baseline)]
 
 
