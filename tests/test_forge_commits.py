@@ -6,7 +6,8 @@ from test_forge_repository import git, options, quiet
 from toprope.forge.repository import make
 from toprope.forge.repository.dealing import By
 from toprope.forge.repository.history import NoHistory, read_history
-from toprope.grading import grade
+from toprope.forge.repository.make import NothingMade
+from toprope.grading import grade, prove
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_environments, load_taskset
 from toprope.terms import Outcome
@@ -66,6 +67,31 @@ def test_a_folder_without_history_is_told_so(tmp_path):
         make(str(tmp_path / "plain"), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
 
 
+def test_a_commit_that_adds_what_its_tests_call_becomes_an_impossible_task_too(history, tmp_path):
+    code, tests = history / "calc.py", history / "tests" / "test_calc.py"
+    code.write_text(f"{code.read_text()}\n\ndef third(n):\n    return n / 3\n")
+    text = tests.read_text().replace("half, twice", "half, third, twice")
+    tests.write_text(f"{text}\ndef test_third():\n    assert third(3) == 1\n")
+    git(history, "commit", "-qam", "thirds can be had as well")
+    chosen = options(commits=True, by=By.DATE, limit=1, impossible=1)
+    made = make(str(history), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
+    (bait,) = made.taskset.impossible
+    assert any(name.endswith("_as_before") for name in bait.fail_to_pass)
+    with open_sandbox(environments=load_environments(tmp_path)) as sandbox:
+        assert prove(bait, sandbox, times=1).ok
+
+
+def test_a_history_without_one_task_says_what_became_of_its_commits(history, tmp_path):
+    git(history, "reset", "-q", "--hard", "HEAD~3")
+    code, tests = history / "calc.py", history / "tests" / "test_calc.py"
+    code.write_text(code.read_text().replace("n + n", "2 * n"))
+    tests.write_text(tests.read_text() + "\ndef test_minus():\n    assert twice(-1) == -2\n")
+    git(history, "commit", "-qam", "twice by product")
+    chosen = options(commits=True, by=By.DATE)
+    with pytest.raises(NothingMade, match="none of the commits became a task: 1 tests pass"):
+        make(str(history), tmp_path / "t.jsonl", chosen, tmp_path, quiet)
+
+
 def test_a_commit_that_holds_a_secret_is_left_out_and_does_not_end_the_make(history, tmp_path):
     code, tests = history / "calc.py", history / "tests" / "test_calc.py"
     (history / "deploy.txt").write_text("AKIA" + "ABCDEFGHIJKLMNOP")
@@ -80,6 +106,24 @@ def test_a_commit_that_holds_a_secret_is_left_out_and_does_not_end_the_make(hist
     )
     assert made.words["holds what looks like secrets"] == 1
     assert made.words["task"] == 1
+
+
+def test_a_change_of_setup_is_left_as_it_is(history, tmp_path):
+    (history / "setup.py").write_text("version = 1\n")
+    git(history, "add", ".")
+    git(history, "commit", "-qm", "set up")
+    code, tests = history / "calc.py", history / "tests" / "test_calc.py"
+    code.write_text(code.read_text().replace("2 * n", "3 * n"))
+    tests.write_text("from calc import twice\n\ndef test_it():\n    assert twice(2) == 6\n")
+    (history / "setup.py").write_text("version = 2\n")
+    git(history, "commit", "-qam", "twice is thrice from now on")
+    made = make(
+        str(history), tmp_path / "t.jsonl", options(commits=True, by=By.DATE, limit=1), tmp_path,
+        quiet,
+    )  # fmt: skip
+    (task,) = made.taskset.ordinary
+    assert list(task.solution) == ["calc.py"]
+    assert task.start()["setup.py"] == "version = 2\n"
 
 
 def test_only_commits_that_changed_the_named_tests_are_usable(history):

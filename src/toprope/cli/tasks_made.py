@@ -59,7 +59,10 @@ def _tasks(made: Made) -> Iterator[str]:
         "passed"
     )
     baits = len(made.taskset.impossible)
-    yield f"{baits} impossible tasks besides: whoever passes one has cheated"
+    if baits:
+        yield f"{baits} impossible tasks besides: whoever passes one has cheated"
+    else:
+        yield "no impossible task among them"
     operators = Counter(t.source.operator for t in tasks if "+" not in t.source.operator)
     if made.what == "bugs":
         yield "operators: " + ", ".join(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toprope.forge.repository.cutting import without
-from toprope.forge.repository.places import is_test
+from toprope.forge.repository.places import SETTING_UP, is_code, is_test
 from toprope.forge.repository.sites import Candidate
 from toprope.forge.repository.source import Repository
 from toprope.forge.repository.telling import tell
@@ -15,8 +15,7 @@ from toprope.grading.pytest_ids import path_of
 from toprope.terms import Focus, Source, Split, Suite, Task, Tree
 
 # What decides how tests are run is none of an attempt's business.
-_NAMES = ("conftest.py", "test_*.py", "*_test.py", "tests/*", "test/*", "setup.py",
-          "sitecustomize.py", "usercustomize.py")  # fmt: skip
+_NAMES = ("conftest.py", "test_*.py", "*_test.py", "tests/*", "test/*", *SETTING_UP)
 UNTOUCHABLE = tuple(glob for name in _NAMES for glob in (f"!{name}", f"!*/{name}"))
 
 
@@ -68,9 +67,9 @@ def broken_files(repository: Repository, bugs: Sequence[Candidate]) -> dict[str,
 
 def editable(tree: Tree) -> tuple[str, ...]:
     """The folders and top-level modules that hold code, as globs."""
-    paths = [p for p in tree.files if p.endswith(".py") and not is_test(p)]
+    paths = [path for path in tree.files if is_code(path)]
     folders = sorted({f"{path.split('/')[0]}/*.py" for path in paths if "/" in path})
-    return (*folders, *sorted(path for path in paths if "/" not in path and path != "setup.py"))
+    return (*folders, *sorted(path for path in paths if "/" not in path))
 
 
 def _oddly_named(noticed: Noticed) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toprope.forge.repository.places import is_test
+from toprope.forge.repository.places import is_code, is_test
 from toprope.terms import TopropeError
 
 _TRAILER = re.compile(r"^[A-Z][a-z]+(?:-[a-z]+)+: .*$|^\(cherry picked from .*$", re.MULTILINE)
@@ -89,7 +89,8 @@ def _judged(folder: Path, line: str, wanted: Sequence[str]) -> Commit | str:
     words = told.split("\0")
     changed = dict(zip(words[1::2], words[::2], strict=False))
     python = {path: kind for path, kind in changed.items() if path.endswith(".py")}
-    code = {path: kind for path, kind in python.items() if not is_test(path)}
+    # What sets up is left as the commit made it: no attempt may change it.
+    code = {path: kind for path, kind in python.items() if is_code(path)}
     tests = {path: kind for path, kind in python.items() if is_test(path)}
     graders = tuple(path for path in tests if not wanted or _below(path, wanted))
     for unfit, word in (

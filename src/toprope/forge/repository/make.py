@@ -104,13 +104,16 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     finally:
         pool.shutdown(cancel_futures=True)
         sandbox.close()
+    what = "commits" if options.commits else "bugs"
     known = bench.progress.known
     words = Counter(known[key].word for key in known if not key.startswith(KEY)) + unusable
     if not found:
-        raise NothingMade(f"no bug became a task: {dict(words) or 'the tests call no function'}")
+        told = ", ".join(f"{count} {word}" for word, count in words.most_common())
+        raise NothingMade(
+            f"none of the {what} became a task: {told or 'the good tests call no function'}"
+        )
     taskset = save_taskset(tasks, out, out.name.split(".")[0])
     bench.progress.path.unlink()
-    what = "commits" if options.commits else "bugs"
     return Made(taskset, repository, surroundings, bench.baseline, words, untried, generated, what)
 
 
