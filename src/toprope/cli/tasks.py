@@ -16,7 +16,7 @@ from rich.progress import Progress
 from toprope.cli.tasks_grade import grade_attempt, show_task
 from toprope.cli.tasks_make import make_tasks
 from toprope.cli.terminal import echo
-from toprope.grading import prove_many, runner
+from toprope.grading import Proof, prove_many, runner
 from toprope.sandbox import lacking, open_sandbox
 from toprope.tasks import (
     Foreign,
@@ -28,7 +28,7 @@ from toprope.tasks import (
     save_as,
     told,
 )
-from toprope.terms import InfraError, Split, Task, Tier
+from toprope.terms import PLAIN, InfraError, Split, Task, Tier
 
 app = typer.Typer(no_args_is_help=True)
 app.command("make")(make_tasks)
@@ -102,6 +102,10 @@ def check_tasks(
         echo(f"{task.id}: {why}")
     proven = len(tasks) - len(broken) - len(lost)
     typer.echo(f"{proven} of {len(tasks)} tasks are proven, {times} times each")
+    quick = sum(isinstance(p, Proof) and p.runner == PLAIN and t.suite is not None
+                and t.suite.runner != PLAIN for t, p in found)  # fmt: skip
+    if quick:
+        typer.echo(f'{quick} of them may have "runner": "plain" in their tests, which is quicker')
     if broken or lost:
         raise TaskFormatError(
             f"{len(broken)} tasks are broken and {len(lost)} could not be judged; "
