@@ -107,10 +107,10 @@ class Peer:
         told = "import os, sys; print(sys.prefix, os.path.realpath(sys.base_prefix))"
         prefixes = subprocess.check_output([options.python, "-c", told], text=True).split()
         command = [options.peer, "-c", DRIVER, pristine, kind, *prefixes]
+        quiet = {**os.environ, "MSWEA_SILENT_STARTUP": "1"}
         for _ in range(options.workers):
-            self.idle.put(subprocess.Popen(command, stdin=subprocess.PIPE, text=True,
-                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                           env={**os.environ, "MSWEA_SILENT_STARTUP": "1"}))  # fmt: skip
+            self.idle.put(subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=quiet,
+                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))  # fmt: skip
 
     def __call__(self, task: Task) -> None:
         driver = self.idle.get()
