@@ -109,8 +109,16 @@ class Peer:
         command = [options.peer, "-c", DRIVER, pristine, kind, *prefixes]
         quiet = {**os.environ, "MSWEA_SILENT_STARTUP": "1"}
         for _ in range(options.workers):
-            self.idle.put(subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=quiet,
-                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))  # fmt: skip
+            self.idle.put(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    env=quiet,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
 
     def __call__(self, task: Task) -> None:
         driver = self.idle.get()
