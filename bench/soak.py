@@ -74,7 +74,7 @@ def soak(name: str, options: argparse.Namespace, tasks: list[Task], storm: Storm
             marks = len(run.trainer_mb)
             if last >= options.count * (0.1, 1.0)[min(marks, 1)] and marks < 2:
                 run.trainer_mb.append(_resident_mb(os.getpid()))
-                run.workers.append(_workers())
+                run.workers.append({} if storm else _workers())  # in a storm they come and go
             if time.monotonic() - told > _TELL_S or last == options.count:
                 told = time.monotonic()
                 pace = last / (told - started)
@@ -139,9 +139,8 @@ def _workers() -> dict[int, tuple[int, int, float]]:
     """Of each worker the mounts, the descriptors and the resident megabytes."""
     found = {}
     for worker in filter(None, map(worker_of, guards())):
-        with contextlib.suppress(OSError):
-            mounts = len(Path(f"/proc/{worker}/mountinfo").read_text().splitlines())
-            found[worker] = mounts, len(os.listdir(f"/proc/{worker}/fd")), _resident_mb(worker)
+        mounts = len(Path(f"/proc/{worker}/mountinfo").read_text().splitlines())
+        found[worker] = mounts, len(os.listdir(f"/proc/{worker}/fd")), _resident_mb(worker)
     return found
 
 

@@ -1,10 +1,11 @@
-"""A test suite graded in a warm worker against a cold pytest in the same walls, in one run.
+"""A test suite graded by both runners against a cold pytest in the same walls, in one run.
 
 python bench/suite_grading.py TASKSET        # of `toprope tasks make`, environment.toml beside it
 
-Both sides run the same tests of the same attempts behind the same walls. The cold side starts
-`python -m pytest` anew; the warm one is a clone of an interpreter that has pytest loaded. Prints
-the median of the ratios over rounds.
+All sides run the same tests of the same attempts behind the same walls. The cold side starts
+`python -m pytest` anew; the warm ones are clones of an interpreter that has pytest loaded, one
+by pytest, one by the quick runner (whatever the tasks say, so that what is not plain is run
+twice). Prints the medians of the ratios over rounds.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import shlex
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from toprope.grading import grade
 from toprope.grading.suites import limits
 from toprope.sandbox import Job, Sandbox, open_sandbox
 from toprope.tasks import load_environments, load_taskset
-from toprope.terms import Task
+from toprope.terms import PLAIN, PYTEST, Task
 
 _COLD = """
 import os
@@ -30,8 +32,18 @@ os.execvp(words[0], words)
 
 
 def warm(task: Task, sandbox: Sandbox) -> None:
-    """One graded attempt, canaries included."""
-    assert grade(task, {}, sandbox).reward == 0.0
+    """One attempt graded by pytest, canaries included."""
+    _grade(task, sandbox, PYTEST)
+
+
+def quick(task: Task, sandbox: Sandbox) -> None:
+    """One attempt graded by the quick runner, canaries included."""
+    _grade(task, sandbox, PLAIN)
+
+
+def _grade(task: Task, sandbox: Sandbox, runner: str) -> None:
+    chosen = replace(task, suite=replace(task.suite, runner=runner))
+    assert grade(chosen, {}, sandbox).reward == 0.0
 
 
 def cold(task: Task, sandbox: Sandbox) -> None:
@@ -68,12 +80,16 @@ def main() -> None:
     environments = load_environments(options.taskset)
     with open_sandbox(workers=options.workers, environments=environments) as sandbox:
         rate(warm, tasks[:4], sandbox)
-        ratios = []
+        ratios: dict[str, list[float]] = {"pytest": [], "quick": []}
         for at in range(options.rounds):
-            slow, quick = rate(cold, tasks, sandbox), rate(warm, tasks, sandbox)
-            ratios.append(quick / slow)
-            print(f"round {at + 1}: cold {slow:.1f} a second, warm {quick:.1f}, {ratios[-1]:.1f}x")
-    print(f"median of the ratios: {statistics.median(ratios):.1f}x")
+            slow = rate(cold, tasks, sandbox)
+            rates = {"pytest": rate(warm, tasks, sandbox), "quick": rate(quick, tasks, sandbox)}
+            told = ", ".join(f"{name} {found:.1f}" for name, found in rates.items())
+            print(f"round {at + 1}: cold {slow:.1f} a second, {told}")
+            for name, found in rates.items():
+                ratios[name].append(found / slow)
+    for name, found in ratios.items():
+        print(f"{name}: {statistics.median(found):.1f}x cold")
 
 
 if __name__ == "__main__":

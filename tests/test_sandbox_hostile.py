@@ -102,6 +102,21 @@ time.sleep(60)
     assert (result.status, result.why) == ("limit", "more than 128 MB of memory")
 
 
+@pytest.mark.parametrize("hidden", ["", "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)"])
+def test_shared_memory_given_back_for_show_is_counted(sandbox: Sandbox, hidden: str) -> None:
+    program = """
+import mmap
+held = mmap.mmap(-1, 300 << 20)
+for at in range(0, len(held), 4 << 20):
+    held[at:at + (4 << 20)] = bytes(4 << 20)
+    held.madvise(mmap.MADV_DONTNEED)
+time.sleep(20)
+"""
+    result = run(sandbox, TELL + hidden + program, memory_mb=128, wall_s=20)
+    assert result.status == "limit"
+    assert result.why.startswith(("more than 128 MB of memory", "a process hides the "))
+
+
 def test_memory_that_no_process_maps_is_refused(sandbox: Sandbox) -> None:
     program = """
 import ctypes

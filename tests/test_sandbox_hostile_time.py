@@ -185,7 +185,7 @@ for _ in range(40):
 
 
 def process(pid: int, own: float, childrens: float = 0.0) -> Process:
-    return Process(pid, "S", 1, 1, 0, own, childrens)
+    return Process(pid, "S", 1, 1, 0, 0, own, childrens)
 
 
 def test_unwaited_time_is_what_nobody_inherits() -> None:

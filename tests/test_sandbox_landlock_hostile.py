@@ -149,19 +149,6 @@ time.sleep(20)
     assert (result.status, result.why) == ("limit", "more than 16 deleted files in memory")
 
 
-def test_shared_memory_given_back_for_show_is_counted(sandbox: Sandbox) -> None:
-    program = """
-import mmap
-held = mmap.mmap(-1, 300 << 20)
-for at in range(0, len(held), 4 << 20):
-    held[at:at + (4 << 20)] = bytes(4 << 20)
-    held.madvise(mmap.MADV_DONTNEED)
-time.sleep(20)
-"""
-    result = run(sandbox, TELL + program, memory_mb=128, wall_s=20)
-    assert (result.status, result.why) == ("limit", "more than 128 MB of memory")
-
-
 def test_the_number_of_files_is_bounded(sandbox: Sandbox) -> None:
     program = "for number in range(10**6): open(f'file{number}', 'w').close()"
     result = run(sandbox, program, wall_s=20, cpu_s=20)

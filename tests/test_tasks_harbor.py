@@ -64,13 +64,14 @@ def strange():
         replace(invented(), solution={}, features={}, entry="mod.py:add"),
         with_suite(),
         flattened(with_suite()),
+        replace(with_suite(), suite=replace(with_suite().suite, runner="plain")),
         replace(
             flattened(with_suite()),
             suite=Suite({}, ("calc.py",), ("src", ""), "an env\n", 1.5),
             fail_to_pass=("calc.py::test",),
         ),
     ],
-    ids=["calls", "strange", "unsolved", "tree", "suite", "bare suite"],
+    ids=["calls", "strange", "unsolved", "tree", "suite", "plain", "bare suite"],
 )
 def test_a_task_comes_back_from_its_folder_without_loss(task, tmp_path):
     assert there_and_back(task, tmp_path / "t") == flattened(task)

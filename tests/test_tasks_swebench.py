@@ -33,6 +33,7 @@ KEYS = (
     [
         invented("\udcff \ud800", Split.HELDOUT, Tier.FAR),
         with_suite(),
+        replace(with_suite(), suite=replace(with_suite().suite, runner="plain")),
         replace(invented(), solution={}),
         replace(invented(), solution={"mod.py": invented().files["mod.py"], "new.py": ""}),
         replace(
@@ -41,7 +42,7 @@ KEYS = (
             fail_to_pass=("t.py::test_add",),
         ),
     ],
-    ids=["calls", "tree", "unsolved", "unchanged solution", "unchanged test file"],
+    ids=["calls", "tree", "plain", "unsolved", "unchanged solution", "unchanged test file"],
 )
 def test_a_task_comes_back_from_its_row_without_loss(task):
     row = json.loads(json.dumps(to_swebench(task)))

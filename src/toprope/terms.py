@@ -92,6 +92,9 @@ class Tree:
     files: Mapping[str, str] = field(repr=False)
 
 
+PYTEST, PLAIN = "pytest", "plain"  # the runners of a `Suite`
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """Tests that pytest runs, laid over the attempt only when it is graded.
@@ -99,7 +102,8 @@ class Suite:
     `files` holds the test files, whole; `paths` what pytest is asked to run. `imports` are
     folders put on the import path, "" for the top; `args` go to pytest. `environment` names
     the interpreter and packages to run in (see `Environment`); "" is what toprope itself runs in.
-    `timeout_s` is processor time for all of them.
+    `timeout_s` is processor time for all of them. `runner` is `PLAIN` where it is proven that
+    the quick runner says of these tests what pytest says, else `PYTEST`.
     """
 
     files: Mapping[str, str] = field(repr=False)
@@ -108,6 +112,7 @@ class Suite:
     environment: str = ""
     timeout_s: float = 60.0
     args: tuple[str, ...] = ()
+    runner: str = PYTEST
 
 
 @dataclass(frozen=True, slots=True)

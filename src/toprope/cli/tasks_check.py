@@ -69,6 +69,9 @@ def check_tasks(
             echo(f"{task.id}\tneeds a container: {task.needs}")
         _name(bad)
         typer.echo(f"{len(tasks) - len(bad)} of {len(tasks)} tasks are proven, {times} times each")
+        if quick := sum(one.quicker for one in found):
+            told_of = 'may have "runner": "plain" in their tests, which is quicker'
+            typer.echo(f"{quick} of them {told_of}")
     if bad:
         raise TaskFormatError(_verdict(bad))
 
@@ -175,5 +178,6 @@ def _document(taskset: Taskset, foreign: Sequence[Foreign], found: Sequence[Chec
             for one in found
             if one.fault
         ],
+        "may_be_plain": [one.task.id for one in found if one.quicker],
         "foreign": [{"id": task.id, "needs": task.needs} for task in foreign],
     }

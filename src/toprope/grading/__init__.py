@@ -5,7 +5,7 @@ Knows tasks and sandboxes, never a model.
 
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
-from toprope.grading.prove import Fault, Proof, prove
+from toprope.grading.prove import Fault, Proof, prove, with_runner
 from toprope.grading.prove_many import prove_many
 from toprope.grading.suites import SuiteRun, run_suite
 from toprope.grading.verdict import ALARM, UngradableTask, grade
@@ -24,4 +24,5 @@ __all__ = [
     "prove",
     "prove_many",
     "run_suite",
+    "with_runner",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import secrets
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,11 +23,32 @@ _UNMET = "type('Unmet', (), {'__eq__': lambda s, o: False, '__hash__': None})()"
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A falsified copy of the test `after` in the file `path`, to be defined behind it.
+
+    `owner` is its class ("" for none), `line` the number of lines above it.
+    """
+
+    path: str
+    owner: str
+    after: str
+    name: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Canaries:
-    """Test files to lay over the suite's, and the ids in them that must not pass."""
+    """Test files to lay over the suite's, and the ids in them that must not pass.
+
+    `beside` is the file among them that is new, and `copies` are what the others hold more
+    than the suite's: for a runner that defines those itself.
+    """
 
     files: Mapping[str, str]
     ids: tuple[str, ...]
+    beside: str
+    copies: tuple[Copy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +58,8 @@ class _Copy:
     line: int
     text: str
     id: str
+    owner: str
+    after: str
 
 
 def plant(files: Mapping[str, str], fail_to_pass: Sequence[str]) -> Canaries:
@@ -44,27 +68,31 @@ def plant(files: Mapping[str, str], fail_to_pass: Sequence[str]) -> Canaries:
     beside = posixpath.join(posixpath.dirname(path_of(fail_to_pass[0])), f"{name}.py")
     planted = {beside: f"def {name}():\n    assert {secrets.token_hex(4)!r} == 'x'\n"}
     ids = [f"{beside}::{name}"]
+    copies: list[Copy] = []
     for path in dict.fromkeys(path_of(test) for test in fail_to_pass):
         if path in files:
             wanted = tuple(test for test in fail_to_pass if path_of(test) == path)
-            planted[path], more = _named(files[path], _copies(files[path], wanted))
-            ids += more
-    return Canaries(planted, tuple(ids))
+            planted[path], more = _named(path, files[path], _copies(files[path], wanted))
+            ids += [test for test, _ in more]
+            copies += [copy for _, copy in more]
+    return Canaries(planted, tuple(ids), beside, tuple(copies))
 
 
 def _new_name() -> str:
     return f"test_{secrets.token_hex(6)}"
 
 
-def _named(text: str, copies: Sequence[_Copy]) -> tuple[str, list[str]]:
-    """Put the copies into the text, from its end, each under a new name."""
+def _named(path: str, text: str, copies: Sequence[_Copy]) -> tuple[str, list[tuple[str, Copy]]]:
+    """Put the copies into the text, from its end, each under a new name; tells (id, copy)."""
     lines = text.split("\n")
-    ids = []
+    named = []
     for copy in copies:
         name = _new_name()
-        lines[copy.line : copy.line] = ["", *copy.text.replace(_NAME, name).split("\n")]
-        ids.append(copy.id.replace(_NAME, name))
-    return "\n".join(lines), ids
+        told = copy.text.replace(_NAME, name)
+        lines[copy.line : copy.line] = ["", *told.split("\n")]
+        alone = Copy(path, copy.owner, copy.after, name, copy.line, textwrap.dedent(told))
+        named.append((copy.id.replace(_NAME, name), alone))
+    return "\n".join(lines), named
 
 
 @lru_cache(maxsize=512)
@@ -88,7 +116,9 @@ def _copies(text: str, wanted: tuple[str, ...]) -> tuple[_Copy, ...]:
         case = next((name for name in wanted if name.startswith(f"{test}[")), test)
         owner = test.rpartition("::")[0]
         told = f"{owner}::{_NAME}{case.removeprefix(test)}"
-        copies.append(_Copy(node.end_lineno or node.lineno, "\n".join(body), told))
+        line = node.end_lineno or node.lineno
+        within = "::".join(owner.split("::")[1:])
+        copies.append(_Copy(line, "\n".join(body), told, within, node.name))
     return tuple(sorted(copies, key=lambda copy: -copy.line))
 
 

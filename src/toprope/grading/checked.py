@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from toprope.grading.prove import Fault, Proof
-from toprope.terms import InfraError, Task
+from toprope.terms import PLAIN, PYTEST, InfraError, Task
 
 INFRA = "infra"
 NOT_HERE = str(Fault.NOT_HERE)
@@ -21,6 +21,7 @@ ADVICE = {
     Fault.FLAKY: "its tests depend on more than the code (time, order, chance): leave it out",
     Fault.NO_FIX: "add its `solution`; without one nobody knows that it can be solved",
     Fault.SOLVABLE: "its tests do not contradict each other here: leave it out",
+    Fault.RUNNER: 'take "runner": "plain" out of its tests',
     Fault.UNGRADABLE: "mend the row; see docs/tasksets.md for the keys",
     Fault.NOT_HERE: "describe its environment in environment.toml beside the taskset, or make "
     "the taskset on this machine",
@@ -37,11 +38,17 @@ class Checked:
     fault: str
     why: str
     seconds: float | None
+    runner: str = PYTEST
 
     @property
     def advice(self) -> str:
         """What to do about it."""
         return _KNOWN.get(self.fault, "")
+
+    @property
+    def quicker(self) -> bool:
+        """Whether the quick runner would do, and the task does not ask for it."""
+        return self.task.suite is not None and self.task.suite.runner != self.runner == PLAIN
 
 
 Place = tuple[str, str, str, str]  # split, tier, source, environment
@@ -72,7 +79,7 @@ def checked(tasks: Sequence[Task], proofs: Sequence[Proof | InfraError]) -> list
     return [
         Checked(task, INFRA, str(proof), None)
         if isinstance(proof, InfraError)
-        else Checked(task, str(proof.fault or ""), proof.why, proof.seconds)
+        else Checked(task, str(proof.fault or ""), proof.why, proof.seconds, proof.runner)
         for task, proof in zip(tasks, proofs, strict=True)
     ]
 

@@ -1,7 +1,8 @@
 """What an attempt at a task with a test suite is worth.
 
 The starting state plus the attempt's changes, then the hidden test files, in a fresh
-sandbox; only the exact ids that the task names count, and only `passed`.
+sandbox; only the exact ids that the task names count, and only `passed`. The quick runner
+is asked where it is proven that it says what pytest says; what it is unsure of, pytest decides.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from toprope.grading.canaries import Canaries, plant
+from toprope.grading.plain_suites import plain_settings
 from toprope.grading.suites import SuiteRun, run_suite
 from toprope.sandbox.protocol import Sandbox
-from toprope.terms import Outcome, Suite, Task, Verdict
+from toprope.terms import PLAIN, Outcome, Suite, Task, Verdict
 
 _SHOWN = 160  # characters of a name in a sentence
 
@@ -20,18 +22,18 @@ _SHOWN = 160  # characters of a name in a sentence
 def grade_suite(task: Task, changes: Mapping[str, str], sandbox: Sandbox, key: str) -> Verdict:
     """Judge `changes`, all of them to editable files. Raises `SandboxError` if we failed."""
     assert task.suite
+    canaries = plant(test_files(task), task.fail_to_pass)
+    run = None
+    if task.suite.runner == PLAIN:
+        run = run_plain(task, changes, sandbox, key, canaries)
+    if run is None or run.undecided:
+        run = run_pytest(task, changes, sandbox, key, canaries)
+    return judge(task, canaries, run)
+
+
+def judge(task: Task, canaries: Canaries, run: SuiteRun) -> Verdict:
+    """What a run of the required tests and the canaries is worth."""
     required = (*task.fail_to_pass, *task.pass_to_pass)
-    canaries = plant(_test_files(task), task.fail_to_pass)
-    suite = _with(task.suite, canaries)
-    run = run_suite(
-        sandbox,
-        key,
-        suite,
-        {**task.files, **changes},
-        tree=task.tree,
-        removed=task.removed,
-        wanted=[*required, *canaries.ids],
-    )
     if run.fault:
         return _faulty(run, required)
     tricked = [name for name in canaries.ids if run.outcomes.get(name) == "passed"]
@@ -40,7 +42,45 @@ def grade_suite(task: Task, changes: Mapping[str, str], sandbox: Sandbox, key: s
     return _compare(run, canaries, required)
 
 
-def _test_files(task: Task) -> dict[str, str]:
+def run_pytest(
+    task: Task, changes: Mapping[str, str], sandbox: Sandbox, key: str, canaries: Canaries
+) -> SuiteRun:
+    """Run the required tests and the canaries by pytest."""
+    assert task.suite
+    return run_suite(
+        sandbox,
+        key,
+        _with(task.suite, canaries, canaries.files),
+        {**task.files, **changes},
+        tree=task.tree,
+        removed=task.removed,
+        wanted=[*task.fail_to_pass, *task.pass_to_pass, *canaries.ids],
+    )
+
+
+def run_plain(
+    task: Task, changes: Mapping[str, str], sandbox: Sandbox, key: str, canaries: Canaries
+) -> SuiteRun | None:
+    """Run the same by the quick runner; None if the suite is not plain over these changes."""
+    assert task.suite
+    files = {**task.start(), **changes, **task.suite.files}
+    settings = plain_settings(task.suite, files)
+    if settings is None:
+        return None
+    beside = {canaries.beside: canaries.files[canaries.beside]}
+    return run_suite(
+        sandbox,
+        key,
+        _with(task.suite, canaries, beside),
+        {**task.files, **changes},
+        tree=task.tree,
+        removed=task.removed,
+        wanted=[*task.fail_to_pass, *task.pass_to_pass, *canaries.ids],
+        plain=settings.told(canaries.copies),
+    )
+
+
+def test_files(task: Task) -> dict[str, str]:
     """The text of every file with a test that must turn green, as it is when graded."""
     assert task.suite
     paths = {name.partition("::")[0] for name in task.fail_to_pass}
@@ -48,10 +88,10 @@ def _test_files(task: Task) -> dict[str, str]:
     return {path: task.suite.files.get(path, start.get(path, "")) for path in sorted(paths)}
 
 
-def _with(suite: Suite, canaries: Canaries) -> Suite:
+def _with(suite: Suite, canaries: Canaries, files: Mapping[str, str]) -> Suite:
     apart = [path for path in canaries.files if path not in suite.files]
     paths = (*suite.paths, *(path for path in apart if path not in suite.paths))
-    return replace(suite, files={**suite.files, **canaries.files}, paths=paths)
+    return replace(suite, files={**suite.files, **files}, paths=paths)
 
 
 def _faulty(run: SuiteRun, required: tuple[str, ...]) -> Verdict:

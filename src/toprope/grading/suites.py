@@ -9,17 +9,18 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from toprope.grading.bundle import program
 from toprope.grading.records import Forged, read_record
 from toprope.sandbox.pool import WITH_PYTEST
 from toprope.sandbox.protocol import Job, Limits, Result, Sandbox
 from toprope.terms import Suite, Tree
 
-_PROGRAM = Path(__file__).with_name("suite_runner.py").read_text(encoding="utf-8")
+_PROGRAM = program()
 _KEYS = ("nonce", "error", "outcomes", "texts", "calls", "seconds", "cpu_s")
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed")
+_NOT_PLAIN = "not plain: "
 _PATIENCE = 3  # wall time per processor time: a busy machine must not change an outcome
 
 
@@ -43,6 +44,11 @@ class SuiteRun:
     why: str = ""
     output: str = ""
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the quick runner found that pytest itself has to run; `error` says why."""
+        return self.error.startswith(_NOT_PLAIN)
+
 
 def run_suite(
     sandbox: Sandbox,
@@ -55,10 +61,12 @@ def run_suite(
     wanted: Sequence[str] | None = None,
     texts: bool = False,
     calls: bool = False,
+    plain: Mapping[str, Any] | None = None,
 ) -> SuiteRun:
     """Run `suite` over `files` on top of `tree` in one fresh job, all tests or the `wanted`.
 
-    The suite's own files are laid on last. Raises `SandboxError` only for failures of ours.
+    The suite's own files are laid on last. `plain` has the quick runner run the `wanted`,
+    see `plain_suites.Settings.told`. Raises `SandboxError` only for failures of ours.
     """
     nonce = secrets.token_hex(16)
     request = {
@@ -69,11 +77,12 @@ def run_suite(
         "wanted": None if wanted is None else list(wanted),
         "texts": texts,
         "calls": calls,
+        "plain": plain,
     }
     whole = {**files, **suite.files}
     job = Job(
         job_id,
-        whole,
+        _changed(whole, tree, removed),
         _PROGRAM,
         json.dumps(request).encode("ascii"),
         limits(suite),
@@ -83,6 +92,14 @@ def run_suite(
         environment=suite.environment or WITH_PYTEST,
     )
     return _read(sandbox.run(job), nonce)
+
+
+def _changed(
+    files: Mapping[str, str], tree: Tree | None, removed: Sequence[str]
+) -> Mapping[str, str]:
+    """The files that the tree does not hold as they are; of its own it has compiled code ready."""
+    held = tree.files if tree else {}
+    return {path: text for path, text in files.items() if held.get(path) != text}
 
 
 def limits(suite: Suite) -> Limits:

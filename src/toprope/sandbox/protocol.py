@@ -83,7 +83,8 @@ class Job:
     `environment` names one that the sandbox was opened with; "" is a bare interpreter.
     The program runs as `__main__` with the global `RESULT_FD`, a private pipe for its
     result. `trusted` says that the program text is ours (the files need not be): then a
-    worker compiles it once and keeps it.
+    worker compiles it once and keeps it, and a text that speaks of `__warm__` it may execute
+    once under that name beforehand; its jobs start from there.
     """
 
     id: str

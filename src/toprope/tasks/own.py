@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from toprope.tasks.rows import Row
-from toprope.terms import Task
+from toprope.terms import PYTEST, Task
 
 _IN_ROW = ("split", "tier", "focus", "editable", "entry", "calls")
 _IN_METADATA = ("source", "features", "impossible")
@@ -38,6 +38,8 @@ def own_fields(task: Task) -> Row:
             "timeout_s": task.suite.timeout_s,
             "args": list(task.suite.args),
         }
+        if task.suite.runner != PYTEST:
+            fields["suite"]["runner"] = task.suite.runner
     fields["source"] = asdict(task.source)
     fields["features"] = dict(task.features)
     if task.impossible:

@@ -14,7 +14,7 @@ from typing import Any
 
 from toprope.tasks.soundness import TaskFormatError, check
 from toprope.tasks.trees import packed, unpacked
-from toprope.terms import Call, Focus, Source, Split, Suite, Task, Tier, Tree
+from toprope.terms import PYTEST, Call, Focus, Source, Split, Suite, Task, Tier, Tree
 
 Row = dict[str, Any]
 Trees = Mapping[str, Tree]
@@ -124,7 +124,10 @@ def _by_hand(task_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _suite_row(suite: Suite, tree: Tree | None) -> Row:
-    return {**asdict(suite), "files": packed(suite.files, tree)}
+    row = {**asdict(suite), "files": packed(suite.files, tree)}
+    if suite.runner == PYTEST:
+        del row["runner"]  # rows of before there was another stay as they are
+    return row
 
 
 def _suite(value: Any, tree: Tree | None) -> Suite:

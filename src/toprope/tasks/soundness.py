@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toprope.terms import Split, Task, TopropeError
+from toprope.terms import PLAIN, PYTEST, Split, Task, TopropeError
 
 
 class TaskFormatError(TopropeError):
@@ -49,6 +49,8 @@ def _suite_faults(task: Task) -> Iterator[str]:
     assert task.suite
     if task.calls:
         yield "it has both `calls` and `tests`; a task has one grader, drop one of them"
+    if task.suite.runner not in (PYTEST, PLAIN):
+        yield f"tests.runner is {task.suite.runner!r}; it is {PYTEST!r} or {PLAIN!r}"
     known = {*task.suite.files, *task.start()}
     required = (*task.fail_to_pass, *task.pass_to_pass)
     for path in task.suite.paths:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from toprope.forge.repository.baseline import Baseline
 from toprope.forge.repository.progress import INFRA, Answer, Progress
 from toprope.forge.repository.source import Repository
-from toprope.grading import prove
+from toprope.grading import prove, with_runner
 from toprope.sandbox.protocol import Sandbox
 from toprope.terms import InfraError, Suite, Task
 
@@ -74,7 +74,7 @@ class Workbench:
     def _proven(self, key: str, task: Task) -> Answer:
         proof = prove(task, self.sandbox)
         if proof.ok:
-            return Answer(key, "task", task)
+            return Answer(key, "task", with_runner(task, proof))
         return Answer(key, f"unproven: {_kind(proof.why)}")
 
 

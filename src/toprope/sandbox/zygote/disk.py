@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from . import usage
+from . import mappings, usage
 from .watch import Excess
 
 MOST_FILES = 8192
@@ -150,24 +150,7 @@ class Watch:
 
     def _mapped(self, pid: int) -> tuple[set[int], dict[int, int]]:
         """The deleted files of the box, and the shared memory, that a process has mapped."""
-        try:
-            with open(f"/proc/{pid}/maps", "rb") as file:
-                maps = file.read()
-        except OSError:
-            return set(), {}
-        held: set[int] = set()
-        shared: dict[int, int] = {}
-        if b" (deleted)" not in maps:
-            return held, shared
-        for line in maps.splitlines():
-            fields = line.split(None, 5)
-            if not line.endswith(b" (deleted)"):
-                continue
-            inode = int(fields[4])
-            if fields[5].startswith(b"/dev/zero"):
-                first, last = (int(number, 16) for number in fields[0].split(b"-"))
-                end = int(fields[2], 16) + last - first
-                shared[inode] = max(shared.get(inode, 0), end)
-            elif fields[5].startswith(os.fsencode(self.box)):
-                held.add(inode)
-        return held, shared
+        found = mappings.lines(self.proc, pid) or []
+        box = os.fsencode(self.box)
+        held = {int(fields[4]) for fields in found if fields[5].startswith(box)}
+        return held, mappings.shared_memory(found)

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 
-from . import usage
+from . import procfs, usage
 
 
 class Family:
@@ -50,7 +50,7 @@ class Family:
 def _from_outside(proc: int, inside: int) -> int | None:
     """The worker's number for a process that the room calls `inside`."""
     for process in usage.census(proc):
-        status = usage.read(proc, f"{process.pid}/status", 1 << 14)
+        status = procfs.read(proc, f"{process.pid}/status", 1 << 14)
         numbers = [line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")]
         if numbers and numbers[0][-1] == str(inside).encode():
             return process.pid

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from . import kernel, usage
+from . import kernel, procfs, usage
 
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.001
@@ -61,7 +61,7 @@ class Offspring:
             return []
         found: list[int] = []
         for thread in threads:
-            listed = usage.read(self.proc, f"{pid}/task/{thread}/children", 1 << 16)
+            listed = procfs.read(self.proc, f"{pid}/task/{thread}/children", 1 << 16)
             found += [int(number) for number in listed.split()]
         return found
 

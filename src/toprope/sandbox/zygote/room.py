@@ -123,17 +123,28 @@ def lock(limits: dict[str, Any], filter_program: ctypes.Structure, spare: int = 
 
 
 def begin(cpu_s: int) -> None:
-    """What a process that will run untrusted code does before: its own time is bounded."""
+    """What a process that will run untrusted code does before: its own time is bounded.
+
+    And its maps are open to the watchdog, which the rights of its kind alone do not do.
+    """
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     most = max(1, cpu_s)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
 
 
+def forbid_cores() -> None:
+    """Have no core written: 0 would not keep the kernel from piping one to the host's handler."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    most = hard if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
 def set_rlimits(limits: dict[str, Any], processes: int | None) -> None:
     """Bound what a single process may use, except time."""
     mega = 1 << 20
+    forbid_cores()
     bounds = {
-        "CORE": (0, 0),
         "DATA": (limits["memory_mb"] * mega,) * 2,
         "AS": ((limits["memory_mb"] + _ADDRESS_SPACE_MB) * mega,) * 2,
         "FSIZE": (limits["disk_mb"] * mega,) * 2,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import resource
 import socket
 import time
 from typing import Any
@@ -100,4 +99,4 @@ def reserve_low_descriptors() -> None:
     os.dup2(null, 2)  # nobody reads the start's messages any more
     if null > 9:
         os.close(null)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    room.forbid_cores()

@@ -11,7 +11,7 @@ import os
 import resource
 import time
 
-from . import usage
+from . import procfs, usage
 
 _OURS = 3  # guard, worker and a room's first process
 _SPARE = 128  # for what the user starts meanwhile, other workers' jobs among it
@@ -54,7 +54,7 @@ class Counter:
 
 
 def _own(proc: int, pid: str) -> bool:
-    status = usage.read(proc, f"{pid}/status")
+    status = procfs.read(proc, f"{pid}/status")
     users = [line.split()[1:] for line in status.splitlines() if line.startswith(b"Uid:")]
     return bool(users) and int(users[0][0]) == os.getuid()
 

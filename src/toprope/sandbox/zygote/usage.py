@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import mappings
+from .procfs import read
 from .watch import Excess
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -17,12 +19,16 @@ EXTRA_PROCESSES = 2  # the room's first process, and a zombie about to be reaped
 
 
 class Process(NamedTuple):
-    """One process: resident bytes, processor seconds, and those of the children it waited for."""
+    """One process: its address space and what of it is resident, in bytes; processor seconds.
+
+    `childrens_seconds` are those of the children that it has waited for.
+    """
 
     pid: int
     state: str
     parent: int
     session: int
+    size: int
     resident: int
     own_seconds: float
     childrens_seconds: float
@@ -65,6 +71,38 @@ class Unwaited:
         self._last = now
 
 
+class Unmapped:
+    """Counts shared memory, whether its pages are resident or were taken out of all page tables.
+
+    Only address space can hold it, so that is looked at first and costs nothing more; `own`
+    is that of the worker, from which jobs are cloned.
+    """
+
+    def __init__(self, proc: int, own: int, most_mb: int) -> None:
+        self.proc, self.own, self.most_mb = proc, own, most_mb
+        self._closed: set[int] = set()
+
+    def look(self, found: list[Process]) -> Excess | None:
+        """The limit that is passed at this moment."""
+        theirs = [process for process in found if process.parent != 1 and process.resident]
+        if sum(max(0, process.size - self.own) for process in theirs) <= self.most_mb << 20:
+            return None
+        held: dict[int, int] = {}
+        closed = set()
+        for process in theirs:
+            mapped = mappings.lines(self.proc, process.pid)
+            if mapped is None:
+                closed.add(process.pid)
+            for inode, size in mappings.shared_memory(mapped or []).items():
+                held[inode] = max(held.get(inode, 0), size)
+        lasting, self._closed = closed & self._closed, closed
+        if lasting:
+            return Excess("limit", "a process hides the memory that it holds")
+        if sum(held.values()) > self.most_mb << 20:
+            return Excess("limit", f"more than {self.most_mb} MB of memory")
+        return None
+
+
 def census(proc: int) -> list[Process]:
     """Every process in the worker's namespace but the worker, its pid 1.
 
@@ -84,7 +122,13 @@ def watchdog(
     """
     worker = process(proc, "1")
     judge = judging(worker.resident if worker else 0, limits, used_before)
-    return lambda: judge(census(proc))
+    unmapped = Unmapped(proc, worker.size if worker else 0, int(limits["memory_mb"]))
+
+    def look() -> Excess | None:
+        found = census(proc)
+        return judge(found) or unmapped.look(found)
+
+    return look
 
 
 def judging(
@@ -123,20 +167,6 @@ def too_many(limits: dict[str, Any]) -> str:
     return f"more than {limits['processes']} processes"
 
 
-def read(proc: int, name: str, most: int = 1000) -> bytes:
-    """The beginning of a file below /proc; empty when its process has just ended."""
-    try:
-        file = os.open(name, os.O_RDONLY, dir_fd=proc)
-    except OSError:
-        return b""
-    try:
-        return os.read(file, most)
-    except OSError:
-        return b""
-    finally:
-        os.close(file)
-
-
 def process(proc: int, pid: str) -> Process | None:
     """One process, None if it has ended."""
     # Counted from the end of the name, which the process chooses: state is the first.
@@ -146,5 +176,5 @@ def process(proc: int, pid: str) -> Process | None:
     own, childrens = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
     return Process(
         int(pid), fields[0].decode(), int(fields[1]), int(fields[3]),
-        int(fields[21]) * _PAGE, own / _TICK, childrens / _TICK, int(fields[17]),
+        int(fields[20]), int(fields[21]) * _PAGE, own / _TICK, childrens / _TICK, int(fields[17]),
     )  # fmt: skip
