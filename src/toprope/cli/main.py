@@ -40,7 +40,7 @@ VERBS = {
 
 KEEPS = {
     "climb": "what was done is kept, run the same command to go on",
-    "tasks": "what a make found is kept, run the same command to go on; else nothing is",
+    "tasks": "what a make has found is kept, run the same command to go on",
     "teacher": "what was recorded is kept, run the same command to record the rest",
 }
 KEEPS_NOTHING = "nothing of it is kept, run the same command to begin again"
