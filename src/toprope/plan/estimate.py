@@ -81,7 +81,7 @@ def _phases_at(work: Workload, pool: Pool, corner: Corner) -> list[Spent]:
     for spent in found:
         if isinf(spent.seconds):
             resource, _, why = spent.why_not.partition(": ")
-            worst = "" if corner == "usual" else f" if its figures are at their {corner} end"
+            worst = " if its figures are at their low end" if corner == "slow" else ""
             raise CannotRun(
                 f"{work.name} does not run on {pool}{worst}: {resource} ({spent.name}): {why}; "
                 "`toprope plan fit` says what would hold it"

@@ -143,7 +143,7 @@ class Shape:
 
     @cached_property
     def body_parameters(self) -> int:
-        """Parameters that every token passes through, without embedding, head and routed experts."""
+        """Parameters every token passes through, without embedding, head and routed experts."""
         attention = (self.layers - self.linear_layers) * self.attention_parameters
         linear = self.linear_layers * self.linear_parameters
         dense = (self.layers - self.moe_layers) * self.mlp_matrices * self.hidden * self.ffn
