@@ -36,7 +36,8 @@ class Shape:
     ones are `parameters` and `parameters_active`. `shared_ffn` is the width of all shared
     experts together. `window` is read by `windowed_layers`; `linear_layers` keep a state of
     fixed size instead of a cache; `kv_kept` is the share of positions a compressing cache
-    keeps; `sparse_top` bounds the positions that one new token reads.
+    keeps; `sparse_top` bounds the positions that one new token reads. `body_bytes` is what a
+    parameter outside the experts takes where the release fixes it.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Shape:
     expert_ffn: int = 0
     shared_ffn: int = 0
     dense_layers: int = 0
+    body_bytes: float = 0
     total: float = 0
     active: float = 0
     aliases: tuple[str, ...] = ()
