@@ -31,6 +31,7 @@ VERBS = {
     "eval": "Compare checkpoints and endpoints on a taskset.",
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
     "models": "List, fetch and verify models.",
+    "plan": "Say what work takes on which chips: counts, time, energy, money.",
     "report": "Write a run's report page.",
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",

@@ -28,7 +28,7 @@ class PhaseMeter:
     """What a phase used, summed over the run's iterations."""
 
     phase: str
-    processed: float  # prompt tokens computed; in training all tokens of the rows
+    processed: float  # tokens computed, prompts and what was fed back; shared ones once
     sampled: float
     trained: float
     flops: float
@@ -96,7 +96,10 @@ def _meters(db: sqlite3.Connection) -> list[PhaseMeter]:
         "sum(flops), sum(episodes) FROM meters GROUP BY phase"
     ).fetchall()
     wanted = (*_SAMPLED, *_TRAINED)
-    found = [PhaseMeter(*row, seconds=spent.get(row[0], 0.0)) for row in rows]
+    found = [
+        PhaseMeter(phase, processed, sampled, trained, counted, episodes, spent.get(phase, 0.0))
+        for phase, processed, sampled, trained, counted, episodes in rows
+    ]
     return sorted(
         (meter for meter in found if meter.phase in wanted),
         key=lambda meter: wanted.index(meter.phase),
@@ -131,7 +134,7 @@ def as_workload(run: Run) -> Workload:
     learned = [meter for meter in run.meters if meter.phase in _TRAINED]
     episodes = sum(meter.episodes for meter in drawn)
     sampled = sum(meter.sampled for meter in drawn) / episodes
-    computed = sum(meter.processed for meter in drawn) / episodes
+    computed = sum(meter.processed - meter.sampled for meter in drawn) / episodes
     prompt = max(run.prompt_tokens, computed, 1.0)
     return Workload(
         name=run.name,
@@ -142,14 +145,15 @@ def as_workload(run: Run) -> Workload:
         method="lora" if run.rank else "full",
         rank=run.rank,
         context=max(2048, int(prompt + sampled) + 1),
-        tokens=max(1.0, sum(meter.processed + meter.trained for meter in learned)),
+        tokens=max(1.0, sum(meter.processed for meter in learned)),
         iterations=run.iterations,
         episodes=max(1, round(episodes / run.iterations)),
         prompt_tokens=prompt,
         sampled_tokens=max(sampled, 1e-6),
-        cached=1 - computed / prompt,
+        cached=1 - max(computed, 0.0) / prompt,
         environment_s=run.grade_s / episodes,
         environment_workers=1,
+        looks_again=False,
     )
 
 
@@ -164,19 +168,21 @@ def compare(run: Run, pool: Pool | None) -> list[Compared]:
 
 
 def _predicted_flops(run: Run, meter: PhaseMeter) -> float:
-    """FLOPs of a phase from its tokens: a head row only for what is sampled or trained on."""
+    """FLOPs of a phase from its tokens: a head row only for what is sampled or trained on.
+
+    What episodes of a group have in common is computed once, so rows are at most the tokens
+    that were processed. Padding is not in the tokens.
+    """
     shape = run.shape
     head = shape.head_parameters
     body = shape.parameters_active - head
+    seen = flops.attention(shape, run.prompt_tokens / 2)
     if meter.phase in _TRAINED:
         passes = 4.0 if run.rank else 6.0
-        length = run.prompt_tokens + meter.trained / max(1.0, meter.trained) * 16
-        seen = 3.0 * flops.attention(shape, length / 2)
-        rows = meter.processed + meter.trained
-        return rows * (passes * body + seen) + meter.trained * (passes + 2.0) * head
-    tokens = meter.processed + meter.sampled
-    seen = flops.attention(shape, run.prompt_tokens / 2)
-    return tokens * (2.0 * body + seen) + meter.sampled * 2.0 * head
+        rows = min(meter.trained, meter.processed)
+        return meter.processed * (passes * body + 3.0 * seen) + rows * (passes + 2.0) * head
+    rows = min(meter.sampled, meter.processed)
+    return meter.processed * (2.0 * body + seen) + rows * 2.0 * head
 
 
 def _predicted_seconds(run: Run, meter: PhaseMeter, predicted: float, pool: Pool) -> Range:

@@ -7,7 +7,7 @@ It must not know how answers are shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil, inf, isinf
@@ -24,6 +24,8 @@ from toprope.plan.serving import Spent
 from toprope.plan.workload import Workload
 
 MOST = 1 << 20  # chips beyond which "more" is no answer
+SAME = 1.03  # times within 3 % of each other are the same
+_FAMILIES = ("prefill", "decode", "train")
 _FAMILY = {
     "decode": "decode",
     "train": "train",
@@ -38,7 +40,7 @@ class Count:
     """How many slow chips match, of one phase or of all.
 
     A bound is None where no number does; then `floor` is how many times the fast pool's time
-    the slow chip takes at best. `times` is the least number over the fast pool's.
+    the slow chip takes at best.
     """
 
     name: str
@@ -49,6 +51,15 @@ class Count:
     floor: float
     fast_seconds: float
     how: str
+
+    def told(self) -> str:
+        """Return the usual number, and from the least to the most; `any` for environments."""
+        if self.usual is None:
+            return "no number"
+        if self.name == "environment":
+            return "any"
+        ends = [f"{end:,}" if end is not None else "no number" for end in (self.least, self.most)]
+        return f"{self.usual:,} ({ends[0]}–{ends[1]})" if ends[0] != ends[1] else f"{self.usual:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,26 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
     )
 
 
+def whole_count(fast: Pool, slow: Chip, wanted: Workload) -> Count:
+    """Return the count of the whole workload alone, with its bounds. Raises as `equal`."""
+    work = _comparable(fast.chip, slow, wanted)
+    bands = {family: carries_over(family, fast.chip, slow)[0] for family in _FAMILIES}
+    ends = [_solve(fast, slow, work, *end, whole_only=True)[0] for end in _ends(bands)]
+    return replace(ends[1], least=ends[0].usual, most=ends[2].usual)
+
+
+_End = tuple[Corner, Corner, dict[str, float]]
+
+
+def _ends(bands: Mapping[str, Range]) -> tuple[_End, _End, _End]:
+    """Figures of the fast and of the slow side, and how much slower, at the three ends."""
+    return (
+        ("slow", "fast", {family: band.min for family, band in bands.items()}),
+        ("usual", "usual", {family: band.typ for family, band in bands.items()}),
+        ("fast", "slow", {family: band.max for family, band in bands.items()}),
+    )
+
+
 def _comparable(fast: Chip, slow: Chip, work: Workload) -> Workload:
     return replace(
         work,
@@ -126,19 +157,14 @@ def _counts(fast: Pool, slow: Chip, work: Workload) -> tuple[list[Count], list[C
     """Counts of the whole and of each phase, and the measured rows they rest on."""
     rows: dict[str, Carry] = {}
     bands = {}
-    for family in ("prefill", "decode", "train"):
+    for family in _FAMILIES:
         bands[family], found = carries_over(family, fast.chip, slow)
         rows.update({row.source + row.work: row for row in found})
-    ends: dict[str, tuple[Corner, Corner, dict[str, float]]] = {
-        "least": ("slow", "fast", {f: b.min for f, b in bands.items()}),
-        "usual": ("usual", "usual", {f: b.typ for f, b in bands.items()}),
-        "most": ("fast", "slow", {f: b.max for f, b in bands.items()}),
-    }
-    solved = {name: _solve(fast, slow, work, *end) for name, end in ends.items()}
-    counts = []
-    for i, usual in enumerate(solved["usual"]):
-        least, most = solved["least"][i], solved["most"][i]
-        counts.append(replace(usual, least=least.usual, most=most.usual))
+    least, usual, most = (_solve(fast, slow, work, *end) for end in _ends(bands))
+    counts = [
+        replace(middle, least=low.usual, most=high.usual)
+        for low, middle, high in zip(least, usual, most, strict=True)
+    ]
     used = {_FAMILY.get(count.name, "") for count in counts}
     return counts, [row for row in rows.values() if row.work in used]
 
@@ -199,13 +225,13 @@ def _match(
         return spent / _kept(work, Pool(chips, slow)) if whole else spent
 
     low, high = 0, 1
-    while high < MOST and taken(high) > seconds * (1 + 1e-9):
+    while high < MOST and taken(high) > seconds * SAME:
         low, high = high, high * 2
-    if taken(high) > seconds * (1 + 1e-9):
+    if taken(high) > seconds * SAME:
         return _none(name, seconds, at, taken)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if taken(middle) <= seconds * (1 + 1e-9) else (middle, high)
+        low, high = (low, middle) if taken(middle) <= seconds * SAME else (middle, high)
     here = at(high)
     binds = _binds(here)
     if low and any(one.why_not for one in at(low)):

@@ -35,7 +35,7 @@ def phases(work: Workload, machine: Machine, chips: int) -> list[Spent]:
         _prefill(work, machine, chips, work.episodes),
         decode(work, machine, chips),
         _environment(work),
-        _second_look(work, machine, chips),
+        *([_second_look(work, machine, chips)] if work.looks_again or work.teacher else []),
         _train(work, machine, chips).times(1 / work.iterations),
         _sync(work, machine, chips),
     ]

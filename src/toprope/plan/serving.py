@@ -18,6 +18,9 @@ from toprope.plan.workload import WEIGHT_BYTES, Workload
 
 RESOURCES = ("FLOPs", "bandwidth", "capacity", "link", "latency", "environment", "reliability")
 
+# Chips that one layer's matrices are cut over: more is hardly seen, and heads run out.
+WIDEST = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -60,7 +63,7 @@ def step(
     """
     native = machine.precision(precision)
     stored = WEIGHT_BYTES[precision]
-    within = min(chips, machine.domain)
+    within = min(chips, machine.domain, WIDEST)
     spread = chips if shape.is_moe else within
     batch = batch * spread / chips
     routed = 0.0
@@ -83,40 +86,47 @@ def step(
 
 
 def _traffic(shape: Shape, machine: Machine, chips: int, batch: float) -> float:
-    """Seconds a step's collectives move bytes: all-reduces within, experts' tokens across."""
-    if chips == 1:
-        return 0.0
-    within = min(chips, machine.domain)
-    groups = chips / within if shape.is_moe else 1.0
-    reduced = 4 * (within - 1) / within * shape.hidden * 2.0
-    seconds = shape.layers * batch / groups * reduced / machine.link
-    if groups > 1 and shape.is_moe:
-        # Tokens go to experts of other domains and back, once per domain at most.
-        crossings = 2.0 * min(shape.active_experts, groups) * shape.moe_layers
-        return seconds + batch / chips * crossings * shape.hidden * 2.0 / machine.out
+    """Seconds a step's collectives move bytes: all-reduces within, experts' tokens across.
+
+    `batch` is what the chips that work together see. A token goes to experts and back, once
+    for a group of chips at most.
+    """
+    within = min(chips, machine.domain, WIDEST)
+    seconds = 0.0
+    if within > 1:
+        groups = chips / within if shape.is_moe else 1.0
+        reduced = 4 * (within - 1) / within * shape.hidden * 2.0
+        seconds += shape.layers * batch / groups * reduced / machine.link
+    if shape.is_moe and chips > within:
+        rate = machine.link if chips <= machine.domain else machine.out
+        crossings = 2.0 * min(shape.active_experts, chips / within) * shape.moe_layers
+        seconds += batch / chips * crossings * shape.hidden * 2.0 / rate
     return seconds
 
 
 def replicas(machine: Machine, chips: int, *, experts: bool) -> Iterator[int]:
-    """Yield the sizes of replica that a pool allows: powers of two within a domain, then domains.
+    """Yield the sizes of replica that a pool allows: powers of two, and a whole domain.
 
-    Experts may spread over the whole pool; a dense model over eight domains.
+    Experts spread over a domain or up to 64 of them; every layer of a dense model is cut over
+    `WIDEST` chips at most, and its layers over 8 such groups.
     """
+    unit = machine.domain if experts else min(machine.domain, WIDEST)
     size = 1
-    while size <= min(chips, machine.domain):
+    while size < unit and size <= chips:
         yield size
         size *= 2
-    if machine.domain > 1 and size // 2 != machine.domain <= chips:
-        yield machine.domain
-    domains = 2
-    while domains * machine.domain <= chips and (domains <= 64 if experts else domains <= 8):
-        yield domains * machine.domain
-        domains *= 2
+    groups = 1
+    while groups * unit <= chips and groups <= (64 if experts else 8):
+        yield groups * unit
+        groups *= 2
 
 
 def room(shape: Shape, machine: Machine, chips: int, context: float, precision: str) -> float:
-    """How many sequences of `context` tokens a replica's memory holds beside the weights."""
-    groups = chips / min(chips, machine.domain)
+    """How many sequences of `context` tokens a replica's memory holds beside the weights.
+
+    What every token passes is held once per group of `WIDEST` chips at most.
+    """
+    groups = chips / min(chips, machine.domain, WIDEST)
     copied = (shape.body_parameters + shape.head_parameters) * WEIGHT_BYTES[precision]
     held = weights(shape, precision) + (groups - 1) * copied * shape.is_moe
     free = chips * (machine.usable() - RESERVE) - held

@@ -51,6 +51,8 @@ def to_base(unit: str, dimension: str) -> float:
 def told(value: Range | float, dimension: str) -> str:
     """Return a range in words: `2.3 h (1.9-3.1 h)`; a single number stands alone."""
     r = Range.of(value)
+    if dimension == "$" and 0 < r.max < 0.01:
+        return "less than $0.01"
     scale, unit = _scale(max(abs(r.typ), abs(r.min)) or abs(r.max), dimension)
     middle = number(r.typ / scale)
     low, high = number(r.min / scale), number(r.max / scale)

@@ -37,7 +37,8 @@ class Workload:
     `spread` is the coefficient of variation of episode lengths, `cached` the share of prompt
     tokens found in a prefix cache, `precision` what is sampled and served in,
     `train_precision` what is trained in. `environment_workers` run environments at once
-    (0: one per episode); `overlapped` is asynchronous RL.
+    (0: one per episode); `overlapped` is asynchronous RL. In RL that `looks_again` the trainer
+    computes the log-probabilities of every episode before it learns.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Workload:
     spread: float = 0.0
     cached: float = 0.0
     overlapped: bool = False
+    looks_again: bool = True
     requests: float = 0.0
     speed: float = 0.0
 
