@@ -98,7 +98,7 @@ def read_row(
     shape, _ = _shape(name)
     layout = labelled(
         _count(row, "tp_size"),
-        _count(row, "attention_dp_size"),
+        _count(row, "attention_dp_size", least=0),
         _count(row, "moe_tp_size"),
         _count(row, "moe_ep_size"),
         _count(row, "batch_size"),
@@ -194,8 +194,8 @@ def _precision(row: Mapping[str, str], shape: Shape) -> str:
     return _PRECISIONS.get(marked, marked) or ("fp4" if shape.body_bytes else "bf16")
 
 
-def _count(row: Mapping[str, str], name: str) -> int:
-    return max(1, round(_number(row, name, empty=1.0)))
+def _count(row: Mapping[str, str], name: str, least: int = 1) -> int:
+    return max(least, round(_number(row, name, empty=least)))
 
 
 def _number(row: Mapping[str, str], name: str, empty: float | None = None) -> float:
