@@ -6,13 +6,25 @@ Reads `rates.toml`, where each share has its source. It must not know models or 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from toprope.plan.chips import Chip
 from toprope.plan.ranges import Range
+
+FAMILIES = ("prefill", "decode", "train")
+# The chip that shares of peak and the decode constants were found on.
+REFERENCE = "h100"
+_MAKERS = {
+    **dict.fromkeys(("a100", "h20", "h100", "h200", "h800", "b200", "b300", "gb200"), "nvidia"),
+    **dict.fromkeys(("gb300", "rtx-"), "nvidia"),
+    **dict.fromkeys(("mi300x", "mi355x"), "amd"),
+    "ascend-": "huawei",
+    "tpu-": "google",
+}
 
 RATES = Path(__file__).with_name("rates.toml")
 
@@ -25,10 +37,8 @@ class Rates:
     prefill: Range
     measured_train: Range
     measured_prefill: Range
-    layer_dense_s: Range
-    layer_moe_s: Range
-    bandwidth: Range
-    flops: Range
+    decode_dense: Range
+    decode_moe: Range
     exposed: Range
     checkpoint_s: Range
     restart_s: Range
@@ -43,14 +53,15 @@ class Carry:
     work: str
     fast: str
     slow: str
-    datasheet: float
+    asked: str
+    predicted: float
     measured: float
     source: str
 
     @property
     def factor(self) -> float:
-        """Measured over datasheet: above 1 the slow chip is slower than its figures say."""
-        return self.measured / self.datasheet
+        """Measured over predicted: above 1 the slow chip is slower than the planner says."""
+        return self.measured / self.predicted
 
 
 @cache
@@ -63,10 +74,8 @@ def load_rates() -> Rates:
         prefill=_range(raw["prefill"]["share"]),
         measured_train=_range(raw["measured"]["train"]),
         measured_prefill=_range(raw["measured"]["prefill"]),
-        layer_dense_s=_range(decode["layer_dense_us"]) * 1e-6,
-        layer_moe_s=_range(decode["layer_moe_us"]) * 1e-6,
-        bandwidth=_range(decode["bandwidth"]),
-        flops=_range(decode["flops"]),
+        decode_dense=_range(decode["dense"]),
+        decode_moe=_range(decode["moe"]),
         exposed=_range(raw["exposed"]["share"]),
         checkpoint_s=_range(raw["interruption"]["checkpoint_s"]),
         restart_s=_range(raw["interruption"]["restart_s"]),
@@ -75,32 +84,39 @@ def load_rates() -> Rates:
     )
 
 
-def carries_over(work: str, fast: Chip, slow: Chip) -> tuple[Range, list[Carry]]:
-    """Return how far a ratio of two chips' figures may be off for a kind of work, and the rows.
+def carries_over(work: str, fast: str, slow: str) -> tuple[Range, list[Carry]]:
+    """Return how many times slower than predicted a chip is than another, and the rows.
 
-    Of two chips of one maker the rows of that maker's chips count; otherwise all rows of that
-    work. A chip that is in no row at all gets the band of what nobody measured. The same chip
-    on both sides carries over as it is.
+    `work` is one of `FAMILIES`, chips are named by key.
+    Between chips of one maker predictions stand, and rows of that maker make the band.
+    Between two makers the usual is the mean of the rows between them. A pair of makers that was
+    never measured gets the band of what nobody measured; a chip carries over to itself.
     """
     rates = load_rates()
-    if fast.key == slow.key:
+    makers = _maker(fast), _maker(slow)
+    if fast == slow:
         return Range.of(1.0), []
-    rows = [row for row in rates.carries if row.work == work]
-    seen = {key for row in rates.carries for key in (row.fast, row.slow)}
-    if rows and all(_maker(chip) in {_maker_of(key) for key in seen} for chip in (fast, slow)):
-        if _maker(fast) == _maker(slow):
-            rows = [r for r in rows if _maker_of(r.fast) == _maker_of(r.slow)] or rows
-        factors = [row.factor for row in rows]
-        return Range(min(1.0, *factors), 1.0, max(1.0, *factors)), rows
-    return rates.unmeasured, []
+    found, factors = [], []
+    for row in rates.carries:
+        pair = _maker(row.fast), _maker(row.slow)
+        if row.work == work and makers in (pair, pair[::-1]):
+            found.append(row)
+            factors.append(row.factor if makers == pair else 1 / row.factor)
+    if not found:
+        return rates.unmeasured, []
+    usual = 1.0 if makers[0] == makers[1] else fmean(factors)
+    return Range(min(1.0, *factors, usual), usual, max(1.0, *factors, usual)), found
 
 
-def _maker(chip: Chip) -> str:
-    return chip.name.split()[0].lower()
+@cache
+def against_reference(chip: str) -> Mapping[str, float]:
+    """Return how many times slower than predicted a chip usually is, per kind of work."""
+    return {work: carries_over(work, REFERENCE, chip)[0].typ for work in FAMILIES}
 
 
-def _maker_of(key: str) -> str:
-    return "huawei" if key.startswith("ascend") else "nvidia"
+def _maker(key: str) -> str:
+    """Who makes a chip, by its key; of a chip of one's own, nobody who was measured."""
+    return next((maker for start, maker in _MAKERS.items() if key.startswith(start)), key)
 
 
 def _range(row: dict[str, Any]) -> Range:
