@@ -25,6 +25,7 @@ from toprope.terms import TopropeError
 OK, FAILED, USAGE, INTERRUPTED, INTERNAL = range(5)
 
 VERBS = {
+    "bench": "Measure this machine, to plan from it.",
     "climb": "Run the loop: measure, seed, reinforce, report.",
     "doctor": "Say what this machine can do, and the fix for what it cannot.",
     "eval": "Compare checkpoints and endpoints on a taskset.",

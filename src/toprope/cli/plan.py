@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from toprope.cli.plan_asked import asked_workload, written
+from toprope.cli.plan_validate import validate_planner
 from toprope.plan import words
 from toprope.plan.answers import as_data, chip_data
 from toprope.plan.chips import find_chip, load_chips
@@ -25,6 +26,7 @@ from toprope.plan.units import number, told
 from toprope.plan.workload import presets
 
 app = typer.Typer(no_args_is_help=True)
+app.command("validate")(validate_planner)
 
 Extra = Annotated[
     list[Path] | None, typer.Option("--chips", help="A TOML file of chips of your own; repeatable.")
