@@ -19,7 +19,7 @@ from toprope.plan.money import on_one_basis
 from toprope.plan.phases import goodput, phases
 from toprope.plan.pool import Corner, Pool
 from toprope.plan.ranges import Range
-from toprope.plan.rates import FAMILIES, Carry, against_reference, carries_over
+from toprope.plan.rates import FAMILIES, Carry, carries_over
 from toprope.plan.serving import Spent
 from toprope.plan.workload import Workload
 
@@ -158,7 +158,7 @@ def _counts(fast: Pool, slow: Chip, work: Workload) -> tuple[list[Count], list[C
     bands = {}
     for family in FAMILIES:
         bands[family], found = carries_over(family, fast.chip.key, slow.key)
-        rows.update({row.source + row.work: row for row in found})
+        rows.update({row.work + row.chip + row.told: row for row in found})
     least, usual, most = (_solve(fast, slow, work, *end) for end in _ends(bands))
     counts = [
         replace(middle, least=low.usual, most=high.usual)
@@ -179,8 +179,6 @@ def _solve(
     whole_only: bool = False,
 ) -> list[Count]:
     """Counts at one end: the whole first, then each phase unless `whole_only`."""
-    own = against_reference(fast.chip.key)
-    slower = {family: own[family] * slower[family] for family in FAMILIES}
     quick, late = machine(fast.chip, fast_figures), machine(slow, slow_figures, slower=slower)
     target = phases(work, quick, fast.count)
     for spent in target:
@@ -337,10 +335,9 @@ def _changes(
         asked.append(("twice the speed for a user", replace(work, speed=work.speed * 2)))
     asked.append(("8 times the context and lengths", _longer(work, 8)))
     found = []
-    usually = {f: carries_over(f, fast.chip.key, slow.key)[0].typ for f in FAMILIES}
     for what, other in asked:
         try:
-            usual = _solve(fast, slow, other, "usual", "usual", usually, whole_only=True)[0].usual
+            usual = _solve(fast, slow, other, "usual", "usual", {}, whole_only=True)[0].usual
         except CannotRun:
             continue
         if _differs(usual, whole.usual):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from toprope.plan.chips import Chip
 from toprope.plan.decode import load_fit
 from toprope.plan.pool import Corner, against, at
-from toprope.plan.rates import against_reference, load_rates
+from toprope.plan.rates import load_rates, usually_slower
 from toprope.terms import TopropeError
 
 # Between machines whose network nobody tells: 100 Gbit/s a chip.
@@ -72,11 +72,13 @@ def machine(
 ) -> Machine:
     """Return a chip at one end of its figures and of the shares that are reached of them.
 
-    Without `slower` it is as much slower than predicted as its maker's chips were measured to be.
+    It is as much slower than predicted as it or its maker's chips were measured to be, and
+    `slower` times that per kind of work.
     """
     rates = load_rates()
     own = chip.measured()
     constants = dict(load_fit())
+    usual_slow = usually_slower(chip.key)
     if chip.layer_latency is not None:
         constants["layers"] = against(chip.layer_latency.range, shares)
     return Machine(
@@ -93,7 +95,7 @@ def machine(
         decode_dense=against(rates.decode_dense, shares),
         decode_moe=against(rates.decode_moe, shares),
         exposed=against(rates.exposed, shares),
-        slower=against_reference(chip.key) if slower is None else slower,
+        slower={work: usual * (slower or {}).get(work, 1.0) for work, usual in usual_slow.items()},
     )
 
 

@@ -48,20 +48,13 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """One measured comparison of two chips at the same work."""
+    """A chip measured at some work: how many times the predicted time it took."""
 
     work: str
-    fast: str
-    slow: str
-    asked: str
-    predicted: float
-    measured: float
+    chip: str
+    slower: float
+    told: str
     source: str
-
-    @property
-    def factor(self) -> float:
-        """Measured over predicted: above 1 the slow chip is slower than the planner says."""
-        return self.measured / self.predicted
 
 
 @cache
@@ -79,39 +72,46 @@ def load_rates() -> Rates:
         exposed=_range(raw["exposed"]["share"]),
         checkpoint_s=_range(raw["interruption"]["checkpoint_s"]),
         restart_s=_range(raw["interruption"]["restart_s"]),
-        unmeasured=_range(raw["unmeasured"]["carries"]),
-        carries=tuple(Carry(**row) for row in raw["carries"]),
+        unmeasured=_range(raw["unmeasured"]["slower"]),
+        carries=tuple(Carry(**row) for row in raw["measured_at"]),
     )
 
 
-def carries_over(work: str, fast: str, slow: str) -> tuple[Range, list[Carry]]:
-    """Return how many times slower than predicted a chip is than another, and the rows.
+@cache
+def slower_than_predicted(work: str, chip: str) -> tuple[Range, tuple[Carry, ...]]:
+    """Return how many times its predicted time a chip takes for a kind of work, and the rows.
 
-    `work` is one of `FAMILIES`, chips are named by key.
-    Between chips of one maker predictions stand, and rows of that maker make the band.
-    Between two makers the usual is the mean of the rows between them. A pair of makers that was
-    never measured gets the band of what nobody measured; a chip carries over to itself.
+    The ends are its maker's rows, the usual is their mean; of the reference's maker it is 1,
+    since shares and constants are that maker's. A maker that was never measured gets the band
+    of what nobody measured.
     """
     rates = load_rates()
-    makers = _maker(fast), _maker(slow)
+    rows = [row for row in rates.carries if row.work == work]
+    made = tuple(row for row in rows if _maker(row.chip) == _maker(chip))
+    if not made:
+        return rates.unmeasured, ()
+    usual = 1.0 if _maker(chip) == _maker(REFERENCE) else fmean(row.slower for row in made)
+    every = [usual, *(row.slower for row in made)]
+    return Range(min(every), usual, max(every)), made
+
+
+def carries_over(work: str, fast: str, slow: str) -> tuple[Range, list[Carry]]:
+    """Return how far a count of `slow` chips for `fast` ones may be off: 1 as predicted.
+
+    `work` is one of `FAMILIES`, chips are named by key. What is usual of both is part of their
+    predictions; the ends are those of the slow chip. A chip carries over to itself.
+    """
     if fast == slow:
         return Range.of(1.0), []
-    found, factors = [], []
-    for row in rates.carries:
-        pair = _maker(row.fast), _maker(row.slow)
-        if row.work == work and makers in (pair, pair[::-1]):
-            found.append(row)
-            factors.append(row.factor if makers == pair else 1 / row.factor)
-    if not found:
-        return rates.unmeasured, []
-    usual = 1.0 if makers[0] == makers[1] else fmean(factors)
-    return Range(min(1.0, *factors, usual), usual, max(1.0, *factors, usual)), found
+    mine, rows = slower_than_predicted(work, slow)
+    _, others = slower_than_predicted(work, fast)
+    return mine / mine.typ, list(dict.fromkeys([*others, *rows]))
 
 
 @cache
-def against_reference(chip: str) -> Mapping[str, float]:
-    """Return how many times slower than predicted a chip usually is, per kind of work."""
-    return {work: carries_over(work, REFERENCE, chip)[0].typ for work in FAMILIES}
+def usually_slower(chip: str) -> Mapping[str, float]:
+    """Return how many times its predicted time a chip usually takes, per kind of work."""
+    return {work: slower_than_predicted(work, chip)[0].typ for work in FAMILIES}
 
 
 def _maker(key: str) -> str:

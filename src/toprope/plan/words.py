@@ -78,8 +78,8 @@ def changes(answer: Equal) -> list[str]:
 def rests_on(answer: Equal) -> list[str]:
     """Return the measured comparisons, prices and assumptions behind an answer."""
     lines = [
-        f"{row.work}: {row.fast} over {row.slow} measured {row.measured:g}, predicted "
-        f"{row.predicted:g} ({row.source})"
+        f"{row.work} on {row.chip}: {number(row.slower)} times the predicted time: {row.told} "
+        f"({row.source})"
         for row in answer.rows
     ] or ["no measurement of these two chips at one work; counts may be off by 0.7 to 2 times"]
     for chip in (answer.fast.chip, answer.slow):
