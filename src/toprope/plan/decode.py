@@ -128,7 +128,7 @@ def running(served: Served) -> float:
     if room < _TIGHT * whole:
         return lay.batch
     longest = s.kv_values(served.prompt + served.answer / 2) * _cached(served.precision)
-    held_by = lay.tensor / min(lay.tensor, _cache_ways(s))
+    held_by = lay.tensor / min(lay.tensor, cache_ways(s))
     return min(lay.batch, max(4.0, room / (longest * held_by)))
 
 
@@ -152,7 +152,7 @@ def _reads(served: Served, batch: float) -> dict[str, float]:
     body, _ = stored(s, served.precision)
     every = s.body_parameters * body + 2.0 * s.head_parameters
     read = s.kv_values_read(served.prompt + served.answer / 2) * _cached(served.precision)
-    ways = min(lay.tensor, _cache_ways(s))
+    ways = min(lay.tensor, cache_ways(s))
     return {
         "body": every / lay.tensor / band,
         "experts": _expert_read(served, batch),
@@ -200,6 +200,6 @@ def _cached(precision: str) -> float:
     return 2.0 if precision == "bf16" else 1.0
 
 
-def _cache_ways(shape: Shape) -> int:
+def cache_ways(shape: Shape) -> int:
     """How many ways a cache can be cut by heads: a compressed one (MLA) not at all."""
     return 1 if shape.attention == "mla" else shape.kv_heads

@@ -19,13 +19,12 @@ from toprope.plan.money import on_one_basis
 from toprope.plan.phases import goodput, phases
 from toprope.plan.pool import Corner, Pool
 from toprope.plan.ranges import Range
-from toprope.plan.rates import Carry, carries_over
+from toprope.plan.rates import FAMILIES, Carry, carries_over
 from toprope.plan.serving import Spent
 from toprope.plan.workload import Workload
 
 MOST = 1 << 20  # chips beyond which "more" is no answer
 SAME = 1.03  # times within 3 % of each other are the same
-_FAMILIES = ("prefill", "decode", "train")
 _FAMILY = {
     "decode": "decode",
     "train": "train",
@@ -119,7 +118,7 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
         slow_estimate=slow_estimate,
         by_flops=flops_only(fast, slow, _main_precision(work)),
         rows=tuple(rows),
-        carried=carries_over(_FAMILY.get(binding.name, "decode"), fast.chip, slow)[0],
+        carried=carries_over(_FAMILY.get(binding.name, "decode"), fast.chip.key, slow.key)[0],
         not_carried=tuple(_not_carried(fast, slow, wanted, work, [whole, *counts])),
         changes=tuple(_changes(fast, slow, wanted, work, whole)),
     )
@@ -128,7 +127,7 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
 def whole_count(fast: Pool, slow: Chip, wanted: Workload) -> Count:
     """Return the count of the whole workload alone, with its bounds. Raises as `equal`."""
     work = _comparable(fast.chip, slow, wanted)
-    bands = {family: carries_over(family, fast.chip, slow)[0] for family in _FAMILIES}
+    bands = {family: carries_over(family, fast.chip.key, slow.key)[0] for family in FAMILIES}
     ends = [_solve(fast, slow, work, *end, whole_only=True)[0] for end in _ends(bands)]
     return replace(ends[1], least=ends[0].usual, most=ends[2].usual)
 
@@ -157,9 +156,9 @@ def _counts(fast: Pool, slow: Chip, work: Workload) -> tuple[list[Count], list[C
     """Counts of the whole and of each phase, and the measured rows they rest on."""
     rows: dict[str, Carry] = {}
     bands = {}
-    for family in _FAMILIES:
-        bands[family], found = carries_over(family, fast.chip, slow)
-        rows.update({row.source + row.work: row for row in found})
+    for family in FAMILIES:
+        bands[family], found = carries_over(family, fast.chip.key, slow.key)
+        rows.update({row.work + row.chip + row.told: row for row in found})
     least, usual, most = (_solve(fast, slow, work, *end) for end in _ends(bands))
     counts = [
         replace(middle, least=low.usual, most=high.usual)

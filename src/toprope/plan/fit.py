@@ -20,7 +20,7 @@ from toprope.plan.memory import (
 )
 from toprope.plan.pool import CORNERS, Corner, Pool
 from toprope.plan.ranges import Range
-from toprope.plan.serving import replicas, room
+from toprope.plan.serving import cuts, room
 from toprope.plan.workload import Workload
 
 # States are counted exactly; what frameworks keep beside them is up to a sixth more.
@@ -103,9 +103,9 @@ def _sampling(work: Workload, pool: Pool, chips: int, where: str) -> Fit:
 def _sequences(work: Workload, pool: Pool, corner: Corner, chips: int) -> float:
     here = machine(pool.chip, corner)
     best = 0.0
-    for size in replicas(here, chips, experts=work.shape.is_moe):
-        held = room(work.shape, here, size, work.length, work.precision)
-        best = max(best, int(held) * (chips // size) if held >= 1 else 0)
+    for cut in cuts(here, chips, work.shape):
+        held = room(work.shape, here, cut, work.length, work.precision)
+        best = max(best, int(held) * (chips // cut.chips) if held >= 1 else 0)
     return best
 
 

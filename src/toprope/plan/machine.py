@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toprope.plan.chips import Chip
+from toprope.plan.decode import load_fit
 from toprope.plan.pool import Corner, against, at
-from toprope.plan.ranges import Range
-from toprope.plan.rates import load_rates
+from toprope.plan.rates import load_rates, usually_slower
 from toprope.terms import TopropeError
 
 # Between machines whose network nobody tells: 100 Gbit/s a chip.
@@ -46,10 +46,9 @@ class Machine:
     out: float
     train: float  # shares of peak
     prefill: float
-    decode_bandwidth: float  # shares of bandwidth and of peak in a decode step
-    decode_flops: float
-    layer_dense_s: float
-    layer_moe_s: float
+    decode: Mapping[str, float]  # constants of a decode step, by name
+    decode_dense: float  # how many times the constants' time a step takes
+    decode_moe: float
     exposed: float
     slower: Mapping[str, float]  # per kind of work: how many times its figures' time it takes
 
@@ -71,10 +70,17 @@ def machine(
     shares: Corner = "usual",
     slower: Mapping[str, float] | None = None,
 ) -> Machine:
-    """Return a chip at one end of its figures and of the shares that are reached of them."""
+    """Return a chip at one end of its figures and of the shares that are reached of them.
+
+    It is as much slower than predicted as it or its maker's chips were measured to be, and
+    `slower` times that per kind of work.
+    """
     rates = load_rates()
     own = chip.measured()
-    layer = chip.layer_latency
+    constants = dict(load_fit())
+    usual_slow = usually_slower(chip.key)
+    if chip.layer_latency is not None:
+        constants["layers"] = against(chip.layer_latency.range, shares)
     return Machine(
         chip=chip,
         peaks={name: at(peak.rate.range, figures) for name, peak in chip.peaks.items()},
@@ -85,17 +91,12 @@ def machine(
         out=at(chip.scale_out.rate.range, figures) if chip.scale_out else _UNTOLD_OUT,
         train=at(rates.measured_train if own else rates.train, shares),
         prefill=at(rates.measured_prefill if own else rates.prefill, shares),
-        decode_bandwidth=at(rates.bandwidth, shares),
-        decode_flops=at(rates.flops, shares),
-        layer_dense_s=_layer(layer.range if layer else rates.layer_dense_s, shares),
-        layer_moe_s=_layer(layer.range if layer else rates.layer_moe_s, shares),
+        decode=constants,
+        decode_dense=against(rates.decode_dense, shares),
+        decode_moe=against(rates.decode_moe, shares),
         exposed=against(rates.exposed, shares),
-        slower=dict(slower or {}),
+        slower={work: usual * (slower or {}).get(work, 1.0) for work, usual in usual_slow.items()},
     )
-
-
-def _layer(value: Range, shares: Corner) -> float:
-    return against(value, shares)
 
 
 def common_precision(one: Chip, other: Chip, wanted: str, *, training: bool = False) -> str:

@@ -6,13 +6,25 @@ Reads `rates.toml`, where each share has its source. It must not know models or 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from toprope.plan.chips import Chip
 from toprope.plan.ranges import Range
+
+FAMILIES = ("prefill", "decode", "train")
+# The chip that shares of peak and the decode constants were found on.
+REFERENCE = "h100"
+_MAKERS = {
+    **dict.fromkeys(("a100", "h20", "h100", "h200", "h800", "b200", "b300", "gb200"), "nvidia"),
+    **dict.fromkeys(("gb300", "rtx-"), "nvidia"),
+    **dict.fromkeys(("mi300x", "mi355x"), "amd"),
+    "ascend-": "huawei",
+    "tpu-": "google",
+}
 
 RATES = Path(__file__).with_name("rates.toml")
 
@@ -25,10 +37,8 @@ class Rates:
     prefill: Range
     measured_train: Range
     measured_prefill: Range
-    layer_dense_s: Range
-    layer_moe_s: Range
-    bandwidth: Range
-    flops: Range
+    decode_dense: Range
+    decode_moe: Range
     exposed: Range
     checkpoint_s: Range
     restart_s: Range
@@ -38,19 +48,13 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """One measured comparison of two chips at the same work."""
+    """A chip measured at some work: how many times the predicted time it took."""
 
     work: str
-    fast: str
-    slow: str
-    datasheet: float
-    measured: float
+    chip: str
+    slower: float
+    told: str
     source: str
-
-    @property
-    def factor(self) -> float:
-        """Measured over datasheet: above 1 the slow chip is slower than its figures say."""
-        return self.measured / self.datasheet
 
 
 @cache
@@ -63,44 +67,56 @@ def load_rates() -> Rates:
         prefill=_range(raw["prefill"]["share"]),
         measured_train=_range(raw["measured"]["train"]),
         measured_prefill=_range(raw["measured"]["prefill"]),
-        layer_dense_s=_range(decode["layer_dense_us"]) * 1e-6,
-        layer_moe_s=_range(decode["layer_moe_us"]) * 1e-6,
-        bandwidth=_range(decode["bandwidth"]),
-        flops=_range(decode["flops"]),
+        decode_dense=_range(decode["dense"]),
+        decode_moe=_range(decode["moe"]),
         exposed=_range(raw["exposed"]["share"]),
         checkpoint_s=_range(raw["interruption"]["checkpoint_s"]),
         restart_s=_range(raw["interruption"]["restart_s"]),
-        unmeasured=_range(raw["unmeasured"]["carries"]),
-        carries=tuple(Carry(**row) for row in raw["carries"]),
+        unmeasured=_range(raw["unmeasured"]["slower"]),
+        carries=tuple(Carry(**row) for row in raw["measured_at"]),
     )
 
 
-def carries_over(work: str, fast: Chip, slow: Chip) -> tuple[Range, list[Carry]]:
-    """Return how far a ratio of two chips' figures may be off for a kind of work, and the rows.
+@cache
+def slower_than_predicted(work: str, chip: str) -> tuple[Range, tuple[Carry, ...]]:
+    """Return how many times its predicted time a chip takes for a kind of work, and the rows.
 
-    Of two chips of one maker the rows of that maker's chips count; otherwise all rows of that
-    work. A chip that is in no row at all gets the band of what nobody measured. The same chip
-    on both sides carries over as it is.
+    The ends are its maker's rows, the usual is their mean; of the reference's maker it is 1,
+    since shares and constants are that maker's. A maker that was never measured gets the band
+    of what nobody measured.
     """
     rates = load_rates()
-    if fast.key == slow.key:
-        return Range.of(1.0), []
     rows = [row for row in rates.carries if row.work == work]
-    seen = {key for row in rates.carries for key in (row.fast, row.slow)}
-    if rows and all(_maker(chip) in {_maker_of(key) for key in seen} for chip in (fast, slow)):
-        if _maker(fast) == _maker(slow):
-            rows = [r for r in rows if _maker_of(r.fast) == _maker_of(r.slow)] or rows
-        factors = [row.factor for row in rows]
-        return Range(min(1.0, *factors), 1.0, max(1.0, *factors)), rows
-    return rates.unmeasured, []
+    made = tuple(row for row in rows if _maker(row.chip) == _maker(chip))
+    if not made:
+        return rates.unmeasured, ()
+    usual = 1.0 if _maker(chip) == _maker(REFERENCE) else fmean(row.slower for row in made)
+    every = [usual, *(row.slower for row in made)]
+    return Range(min(every), usual, max(every)), made
 
 
-def _maker(chip: Chip) -> str:
-    return chip.name.split()[0].lower()
+def carries_over(work: str, fast: str, slow: str) -> tuple[Range, list[Carry]]:
+    """Return how far a count of `slow` chips for `fast` ones may be off: 1 as predicted.
+
+    `work` is one of `FAMILIES`, chips are named by key. What is usual of both is part of their
+    predictions; the ends are those of the slow chip. A chip carries over to itself.
+    """
+    if fast == slow:
+        return Range.of(1.0), []
+    mine, rows = slower_than_predicted(work, slow)
+    _, others = slower_than_predicted(work, fast)
+    return mine / mine.typ, list(dict.fromkeys([*others, *rows]))
 
 
-def _maker_of(key: str) -> str:
-    return "huawei" if key.startswith("ascend") else "nvidia"
+@cache
+def usually_slower(chip: str) -> Mapping[str, float]:
+    """Return how many times its predicted time a chip usually takes, per kind of work."""
+    return {work: slower_than_predicted(work, chip)[0].typ for work in FAMILIES}
+
+
+def _maker(key: str) -> str:
+    """Who makes a chip, by its key; of a chip of one's own, nobody who was measured."""
+    return next((maker for start, maker in _MAKERS.items() if key.startswith(start)), key)
 
 
 def _range(row: dict[str, Any]) -> Range:

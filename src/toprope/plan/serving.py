@@ -1,16 +1,17 @@
 """Decoding on a pool: chips per replica, sequences per replica, seconds.
 
 A step takes a constant per layer, the bytes it reads, the FLOPs it does and the traffic of
-its collectives, added: what measured steps show (`rates.toml`). It must not know training.
+its collectives, added, with the constants that `decode.py` fits. It must not know training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import exp, inf, log, sqrt
+from math import exp, inf, log, log2, sqrt
 from statistics import NormalDist
 
+from toprope.plan.decode import cache_ways
 from toprope.plan.machine import Machine
 from toprope.plan.memory import RESERVE, cache, cache_bytes, weights
 from toprope.plan.shapes import Shape
@@ -18,8 +19,23 @@ from toprope.plan.workload import WEIGHT_BYTES, Workload
 
 RESOURCES = ("FLOPs", "bandwidth", "capacity", "link", "latency", "environment", "reliability")
 
+# Domains whose experts one token may choose: DeepSeek-V3's limit, for the network's sake.
+MOST_DOMAINS = 4
 # Chips that one layer's matrices are cut over: more is hardly seen, and heads run out.
 WIDEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A replica: its chips, and over how many of them attention is cut."""
+
+    chips: int
+    tensor: int
+
+    @property
+    def copies(self) -> float:
+        """Copies of attention, each with sequences of its own; of a dense model, its parts."""
+        return self.chips / self.tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,154 +69,165 @@ class Spent:
 
 
 def step(
-    shape: Shape, machine: Machine, chips: int, batch: float, context: float, precision: str
+    shape: Shape, machine: Machine, cut: Cut, batch: float, context: float, precision: str
 ) -> dict[str, float]:
     """Seconds of one decode step of `batch` sequences on a replica, by resource.
 
-    Experts and caches spread over all its chips, what every token passes over one domain. A
-    dense model larger than a domain is cut by layers: its parts work on different sequences,
-    which helps to hold it and does not make a token faster.
+    A dense model larger than one cut is split by layers: its parts work on different
+    sequences, which helps to hold it and does not make a token faster.
     """
     native = machine.precision(precision)
     stored = WEIGHT_BYTES[precision]
-    within = min(chips, machine.domain, WIDEST)
-    spread = chips if shape.is_moe else within
-    batch = batch * spread / chips
+    spread = cut.chips if shape.is_moe else cut.tensor
+    batch = batch * spread / cut.chips
     routed = 0.0
     if shape.experts:
         touched = 1 - (1 - shape.active_experts / shape.experts) ** batch
         routed = shape.routed_parameters * touched
-    body = (shape.body_parameters + shape.head_parameters) * stored / within
-    cached = batch * shape.kv_values_read(context) * cache_bytes(precision)
-    read = body + (routed * stored + cached) / spread
+    k, band = machine.decode, machine.bandwidth
+    body = (shape.body_parameters + shape.head_parameters) * stored / cut.tensor
+    own = batch * cut.tensor / spread  # sequences of one copy of attention
+    cached = own * shape.kv_values_read(context) * cache_bytes(precision)
+    cached /= min(cut.tensor, cache_ways(shape))
+    read = k["body"] * body + k["experts"] * routed * stored / spread + k["cache"] * cached
     flops = batch * (2.0 * shape.parameters_active + shape.attention_flops(context))
-    moe = shape.moe_layers
     terms = {
-        "latency": machine.layer_moe_s * moe + machine.layer_dense_s * (shape.layers - moe),
-        "bandwidth": read / (machine.bandwidth * machine.decode_bandwidth),
-        "FLOPs": flops / (spread * machine.peaks[native] * machine.decode_flops),
-        "link": _traffic(shape, machine, chips, batch),
+        "latency": _constant(shape, k, cut.tensor, own),
+        "bandwidth": read / band * (k["fp4"] if precision == "fp4" else 1.0),
+        "FLOPs": k["flops"] * flops / (spread * machine.peaks[native]),
+        "link": _traffic(shape, machine, cut, batch, own, precision),
     }
     slower = machine.slower.get("decode", 1.0)
+    slower *= machine.decode_moe if shape.is_moe else machine.decode_dense
     return {name: seconds * slower for name, seconds in terms.items()}
 
 
-def _traffic(shape: Shape, machine: Machine, chips: int, batch: float) -> float:
-    """Seconds a step's collectives move bytes: all-reduces within, experts' tokens across.
+def _constant(shape: Shape, k: Mapping[str, float], tensor: int, batch: float) -> float:
+    """Seconds of a step that depend neither on bytes nor on FLOPs: layers, hops, host."""
+    layers = k["layers"] * shape.layers + k["moe_layers"] * shape.moe_layers
+    layers += k["mla_layers"] * shape.layers * (shape.attention == "mla")
+    layers += k["linear_layers"] * shape.linear_layers
+    layers += k["indexed_layers"] * shape.layers * (shape.sparse_top > 0)
+    hops = k["hops"] * 2 * shape.layers * log2(tensor)
+    return layers + hops + k["step"] + k["sequences"] * batch
 
-    `batch` is what the chips that work together see. A token goes to experts and back, once
-    for a group of chips at most.
+
+def _traffic(
+    shape: Shape, machine: Machine, cut: Cut, batch: float, own: float, precision: str
+) -> float:
+    """Seconds a step's collectives move bytes: all-reduces of a copy, experts' tokens across.
+
+    A token goes to its experts and back, once for a copy at most within the domain and once
+    for a domain beyond it.
     """
-    within = min(chips, machine.domain, WIDEST)
-    seconds = 0.0
-    if within > 1:
-        groups = chips / within if shape.is_moe else 1.0
-        reduced = 4 * (within - 1) / within * shape.hidden * 2.0
-        seconds += shape.layers * batch / groups * reduced / machine.link
-    if shape.is_moe and chips > within:
-        rate = machine.link if chips <= machine.domain else machine.out
-        crossings = 2.0 * min(shape.active_experts, chips / within) * shape.moe_layers
-        seconds += batch / chips * crossings * shape.hidden * 2.0 / rate
+    reduced = 4 * (cut.tensor - 1) / cut.tensor * shape.hidden * 2.0
+    seconds = machine.decode["link"] * shape.layers * own * reduced / machine.link
+    if not shape.is_moe or cut.chips == cut.tensor:
+        return seconds
+    # A token goes out in the weights' precision and comes back in 16 bits.
+    token = shape.moe_layers * shape.hidden * (WEIGHT_BYTES[precision] + 2.0) * batch / cut.chips
+    near = min(cut.chips, machine.domain) / cut.tensor
+    seconds += min(shape.active_experts, near) * token / machine.link
+    domains = cut.chips / machine.domain
+    if domains > 1:
+        seconds += min(shape.active_experts, domains, MOST_DOMAINS) * token / machine.out
     return seconds
 
 
-def replicas(machine: Machine, chips: int, *, experts: bool) -> Iterator[int]:
-    """Yield the sizes of replica that a pool allows: powers of two, and a whole domain.
+def cuts(machine: Machine, chips: int, shape: Shape) -> Iterator[Cut]:
+    """Yield the replicas that a pool allows: powers of two, a whole domain, several.
 
-    Experts spread over a domain or up to 64 of them; every layer of a dense model is cut over
-    `WIDEST` chips at most, and its layers over 8 such groups.
+    Experts spread over a domain or up to 64 of them while attention is cut over a few chips
+    or none; every layer of a dense model is cut over `WIDEST` chips at most, and its layers
+    over 8 such groups.
     """
-    unit = machine.domain if experts else min(machine.domain, WIDEST)
-    size = 1
+    most = min(machine.domain, WIDEST)
+    unit = machine.domain if shape.is_moe else most
+    sizes, size = [], 1
     while size < unit and size <= chips:
-        yield size
+        sizes.append(size)
         size *= 2
     groups = 1
-    while groups * unit <= chips and groups <= (64 if experts else 8):
-        yield groups * unit
+    while groups * unit <= chips and groups <= (64 if shape.is_moe else 8):
+        sizes.append(groups * unit)
         groups *= 2
+    for size in sizes:
+        widths = {min(size, most)} | ({1, min(size, most, 8)} if shape.is_moe else set())
+        yield from (Cut(size, width) for width in sorted(widths))
 
 
-def room(shape: Shape, machine: Machine, chips: int, context: float, precision: str) -> float:
+def room(shape: Shape, machine: Machine, cut: Cut, context: float, precision: str) -> float:
     """How many sequences of `context` tokens a replica's memory holds beside the weights.
 
-    What every token passes is held once per group of `WIDEST` chips at most.
+    Each copy of attention holds what every token passes; a cache that cannot be cut lies on
+    every chip of its copy.
     """
-    groups = chips / min(chips, machine.domain, WIDEST)
     copied = (shape.body_parameters + shape.head_parameters) * WEIGHT_BYTES[precision]
-    held = weights(shape, precision) + (groups - 1) * copied * shape.is_moe
-    free = chips * (machine.usable() - RESERVE) - held
-    return free / cache(shape, context, precision)
+    held = weights(shape, precision) + (cut.copies - 1) * copied * shape.is_moe
+    free = cut.chips * (machine.usable() - RESERVE) - held
+    times = cut.tensor / min(cut.tensor, cache_ways(shape))
+    return free / (times * cache(shape, context, precision))
 
 
 def decode(work: Workload, machine: Machine, chips: int) -> Spent:
     """Return the decoding of one iteration's episodes (or all requests) on a pool, at its best."""
-    best: Spent | None = None
-    for size in replicas(machine, chips, experts=work.shape.is_moe):
-        found = _decode_on(work, machine, chips, size)
-        if best is None or found.seconds < best.seconds:
-            best = found
-    if best is None or not best.why_not:
-        return best or Spent("decode", {}, why_not="capacity: there is no chip")
-    return best
+    found = [_decode_on(work, machine, chips, cut) for cut in cuts(machine, chips, work.shape)]
+    return min(found, key=lambda spent: spent.seconds)
 
 
-def _decode_on(work: Workload, machine: Machine, chips: int, size: int) -> Spent:
+def _decode_on(work: Workload, machine: Machine, chips: int, cut: Cut) -> Spent:
     shape, precision = work.shape, work.precision
-    holds = room(shape, machine, size, work.length, precision)
+    holds = room(shape, machine, cut, work.length, precision)
     if holds < 1:
         why = f"capacity: {chips:,} chips do not hold the weights and one cache"
         return Spent("decode", {}, why_not=why)
-    copies = chips // size
+    copies = chips // cut.chips
     middle = work.prompt_tokens + (work.length - work.prompt_tokens) / 2
     wanted = max(1.0, (work.episodes or work.requests) / copies)
     batch = min(wanted, holds)
     if work.speed:
-        fast = _batch_at_speed(work, machine, size, middle, batch)
+        fast = _batch_at_speed(work, machine, cut, middle, batch)
         if fast < 1:
             why = f"latency: one user alone does not get {work.speed:g} tokens/s"
             return Spent("decode", {}, why_not=why)
         batch = fast
-    terms = step(shape, machine, size, batch, middle, precision)
-    terms = _with_capacity(terms, shape, machine, size, batch, wanted, holds, precision)
+    terms = step(shape, machine, cut, batch, middle, precision)
+    if holds <= batch < wanted:
+        terms = _with_capacity(terms, shape, batch / wanted, batch, precision)
     steps = wanted / batch * work.sampled
     spent = {name: seconds * steps for name, seconds in terms.items()}
     if work.spread and not work.overlapped:
-        alone = sum(step(shape, machine, size, max(1.0, batch / 20), middle, precision).values())
+        alone = sum(step(shape, machine, cut, max(1.0, batch / 20), middle, precision).values())
         spent["latency"] += (longest(work) - 1) * work.sampled * alone
     each = f"{batch:,.0f} sequences" if batch >= 2 else "one sequence"
-    how = f"{copies:,} x {size} chips, {each} each"
+    how = f"{copies:,} x {cut.chips} chips, {each} each"
     return Spent("decode", spent, how)
 
 
 def _with_capacity(
-    terms: dict[str, float],
-    shape: Shape,
-    machine: Machine,
-    size: int,
-    batch: float,
-    wanted: float,
-    holds: float,
-    precision: str,
+    terms: dict[str, float], shape: Shape, kept: float, batch: float, precision: str
 ) -> dict[str, float]:
-    """Book to capacity what a larger batch would have shared: weights read and the constant."""
-    if holds > batch or wanted <= batch:
-        return {**terms, "capacity": 0.0}
-    short = 1 - batch / wanted
+    """Book to capacity what a larger batch would have shared: weights read and the constant.
+
+    `kept` is the batch over the one that was wanted.
+    """
     cached = batch * cache(shape, 1, precision)
     read = weights(shape, precision) / (weights(shape, precision) + cached)
-    moved = {"latency": terms["latency"] * short, "bandwidth": terms["bandwidth"] * short * read}
-    kept = {name: seconds - moved.get(name, 0.0) for name, seconds in terms.items()}
-    return {**kept, "capacity": sum(moved.values())}
+    moved = {
+        "latency": terms["latency"] * (1 - kept),
+        "bandwidth": terms["bandwidth"] * (1 - kept) * read,
+    }
+    left = {name: seconds - moved.get(name, 0.0) for name, seconds in terms.items()}
+    return {**left, "capacity": sum(moved.values())}
 
 
 def _batch_at_speed(
-    work: Workload, machine: Machine, size: int, context: float, most: float
+    work: Workload, machine: Machine, cut: Cut, context: float, most: float
 ) -> float:
     """The most sequences, at least one, whose steps are still as fast as a user wants; else 0."""
 
     def fast(batch: float) -> bool:
-        terms = step(work.shape, machine, size, batch, context, work.precision)
+        terms = step(work.shape, machine, cut, batch, context, work.precision)
         return sum(terms.values()) <= 1 / work.speed
 
     if not fast(1.0):

@@ -78,10 +78,10 @@ def changes(answer: Equal) -> list[str]:
 def rests_on(answer: Equal) -> list[str]:
     """Return the measured comparisons, prices and assumptions behind an answer."""
     lines = [
-        f"{row.work}: {row.fast} over {row.slow} measured {row.measured:g}, figures say "
-        f"{row.datasheet:g} ({row.source})"
+        f"{row.work} on {row.chip}: {number(row.slower)} times the predicted time: {row.told} "
+        f"({row.source})"
         for row in answer.rows
-    ] or ["no measurement of these two chips at one work; figures may be off by 0.7 to 2 times"]
+    ] or ["no measurement of these two chips at one work; counts may be off by 0.7 to 2 times"]
     for chip in (answer.fast.chip, answer.slow):
         lines += [f"{chip.name}: {line}" for line in doubts(chip)]
     bases = {side.hour.basis for side in (answer.fast_estimate, answer.slow_estimate) if side}
