@@ -90,7 +90,9 @@ def test_systems_are_found_by_their_published_names(system, key):
         ({"model_path": "who/what"}, "model who/what"),
         ({"precision": "fp6"}, "precision fp6"),
         ({"silicon_tpot_ms": ""}, "silicon_tpot_ms is not a number"),
+        ({"silicon_tpot_ms": "nan"}, "silicon_tpot_ms is not a number"),
         ({"silicon_tpot_ms": "0"}, "not above 0"),
+        ({"tp_size": "inf"}, "tp_size is not a number"),
     ],
 )
 def test_a_row_that_cannot_be_read_says_why(changes, reason):

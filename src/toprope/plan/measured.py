@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def read_rows(path: Path, chips: Chips | None = None) -> tuple[list[Measured], C
     """
     known = load_chips() if chips is None else chips
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             columns = table.fieldnames or ()
             rows = list(table)
@@ -184,7 +185,7 @@ def _shape(name: str) -> tuple[Shape, bool]:
 
 def _precision(row: Mapping[str, str], shape: Shape) -> str:
     told = row.get("precision", "").strip().lower()
-    told = _PRECISIONS.get(told, told.removesuffix("_block").removesuffix("_ootb"))
+    told = _PRECISIONS.get(told, told.removesuffix("_block"))
     if told in STORED:
         return told
     if told:
@@ -203,9 +204,12 @@ def _number(row: Mapping[str, str], name: str, empty: float | None = None) -> fl
     if not told and empty is not None:
         return empty
     try:
-        return float(told)
+        value = float(told)
     except ValueError:
-        raise RowError(f"{name} is not a number") from None
+        value = nan
+    if not isfinite(value):
+        raise RowError(f"{name} is not a number")
+    return value
 
 
 def _mean(values: Iterable[float]) -> float | None:
