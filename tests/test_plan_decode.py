@@ -68,6 +68,7 @@ def test_labels_that_carry_the_width_twice_mean_it_once():
     assert labelled(64, 1, 8, 8, 16) == Layout(8, 1, 16)
     assert labelled(1, 64, 8, 8, 4) == Layout(1, 8, 256)
     assert labelled(4, 4, 1, 16, 1) == Layout(4, 1, 4)
+    assert labelled(8, 8, 1, 8, 4) == Layout(1, 8, 32)
     assert labelled(4, 0, 2, 2, 32) == Layout(4, 1, 32)
     assert labelled(8, 1, 2, 4, 16) == Layout(8, 1, 16)
     assert labelled(4, 1, 1, 4, 16) == Layout(4, 1, 16)

@@ -42,6 +42,9 @@ def labelled(
     """
     if not copies:
         return Layout(tensor, 1, batch, stages)
+    if copies > 1 and expert_tensor * expert_ways == tensor and tensor % copies == 0:
+        # SGLang's way of saying it: copies are cut out of the tensor width.
+        return Layout(tensor // copies, copies, batch * copies, stages)
     whole = tensor * copies
     width = isqrt(whole)
     doubled = width > 1 and width * width == whole == expert_tensor * expert_ways

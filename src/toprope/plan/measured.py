@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toprope.plan.chips import Chip, Chips, UnknownChip, find_chip, load_chips
-from toprope.plan.decode import STORED, Served, seconds_per_token
+from toprope.plan.decode import BACKENDS, STORED, Served, seconds_per_token
 from toprope.plan.layout import labelled
 from toprope.plan.shapes import Shape, UnknownShape, find_shape
 from toprope.plan.standin import stand_in
@@ -115,8 +115,8 @@ def read_row(
         layout=layout,
         prompt=_count(row, "isl"),
         answer=_count(row, "osl"),
-        backend=row.get("backend", "").strip().lower(),
-        mixed=row.get("mode", "agg").strip().lower() in ("", "agg"),
+        backend=_backend(row),
+        mixed=(row.get("mode") or "agg").strip().lower() == "agg",
     )
     return Measured(served, seconds, name, served.backend)
 
@@ -184,7 +184,7 @@ def _shape(name: str) -> tuple[Shape, bool]:
 
 
 def _precision(row: Mapping[str, str], shape: Shape) -> str:
-    told = row.get("precision", "").strip().lower()
+    told = (row.get("precision") or "").strip().lower()
     told = _PRECISIONS.get(told, told.removesuffix("_block"))
     if told in STORED:
         return told
@@ -193,6 +193,12 @@ def _precision(row: Mapping[str, str], shape: Shape) -> str:
     name = row["model_path"].lower()
     marked = next((p for p in ("nvfp4", "mxfp4", "fp4", "fp8", "int4") if p in name), "")
     return _PRECISIONS.get(marked, marked) or ("fp4" if shape.body_bytes else "bf16")
+
+
+def _backend(row: Mapping[str, str]) -> str:
+    """The server: "dynamo-trtllm" is TensorRT-LLM by another front door."""
+    told = (row.get("backend") or "").strip().lower()
+    return next((name for name in BACKENDS if name in told), told)
 
 
 def _count(row: Mapping[str, str], name: str, least: int = 1) -> int:
