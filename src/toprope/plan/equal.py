@@ -19,7 +19,7 @@ from toprope.plan.money import on_one_basis
 from toprope.plan.phases import goodput, phases
 from toprope.plan.pool import Corner, Pool
 from toprope.plan.ranges import Range
-from toprope.plan.rates import FAMILIES, Carry, carries_over
+from toprope.plan.rates import FAMILIES, Carry, carries_over, slower_than_predicted
 from toprope.plan.serving import Spent
 from toprope.plan.workload import Workload
 
@@ -82,7 +82,7 @@ class Equal:
     slow_estimate: Estimate | None
     by_flops: Range  # the pure-FLOP answer, a named mode
     rows: tuple[Carry, ...]
-    carried: Range  # how far figures carry over, of the phase that binds
+    unmeasured: tuple[str, ...]  # kinds of work that no chip of the slow one's maker is known at
     not_carried: tuple[str, ...]
     changes: tuple[Change, ...]
 
@@ -107,7 +107,6 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
     counts, rows = _counts(fast, slow, work)
     whole = counts.pop(0)
     slow_estimate = _estimated(work, slow, whole, fast, per_kwh)
-    binding = max(counts, key=lambda count: count.fast_seconds)
     return Equal(
         work=work,
         fast=fast,
@@ -118,7 +117,7 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
         slow_estimate=slow_estimate,
         by_flops=flops_only(fast, slow, _main_precision(work)),
         rows=tuple(rows),
-        carried=carries_over(_FAMILY.get(binding.name, "decode"), fast.chip.key, slow.key)[0],
+        unmeasured=tuple(_unmeasured(slow, counts)),
         not_carried=tuple(_not_carried(fast, slow, wanted, work, [whole, *counts])),
         changes=tuple(_changes(fast, slow, wanted, work, whole)),
     )
@@ -279,6 +278,12 @@ def _main_precision(work: Workload) -> str:
 
 def _key(peaks: object, precision: str) -> str:
     return precision if precision in peaks or precision != "fp8" else "int8"  # type: ignore[operator]
+
+
+def _unmeasured(slow: Chip, counts: list[Count]) -> list[str]:
+    works = {_FAMILY[count.name] for count in counts if count.name in _FAMILY}
+    used = [work for work in FAMILIES if work in works]
+    return [work for work in used if not slower_than_predicted(work, slow.key)[1]]
 
 
 def _not_carried(

@@ -18,6 +18,11 @@ from toprope.plan.serving import RESOURCES, Spent
 from toprope.plan.workload import Workload
 from toprope.terms import TopropeError
 
+_NEXT = {
+    "capacity": "`toprope plan fit` says what would hold it",
+    "latency": "ask for less with --set speed=N, or for chips with more bandwidth",
+}
+
 
 class CannotRun(TopropeError):
     """A workload that no time is enough for on a pool: the resource that is missing."""
@@ -84,7 +89,7 @@ def _phases_at(work: Workload, pool: Pool, corner: Corner) -> list[Spent]:
             worst = " if its figures are at their low end" if corner == "slow" else ""
             raise CannotRun(
                 f"{work.name} does not run on {pool}{worst}: {resource} ({spent.name}): {why}; "
-                "`toprope plan fit` says what would hold it"
+                + _NEXT.get(resource, "give it more chips or others")
             )
     return found
 

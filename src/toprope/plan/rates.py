@@ -81,7 +81,7 @@ def load_rates() -> Rates:
 def slower_than_predicted(work: str, chip: str) -> tuple[Range, tuple[Carry, ...]]:
     """Return how many times its predicted time a chip takes for a kind of work, and the rows.
 
-    The ends are its maker's rows, the usual is their mean; of the reference's maker it is 1,
+    The ends are its maker's rows and 1, the usual is their mean; of the reference's maker it is 1,
     since shares and constants are that maker's. A maker that was never measured gets the band
     of what nobody measured.
     """
@@ -91,7 +91,7 @@ def slower_than_predicted(work: str, chip: str) -> tuple[Range, tuple[Carry, ...
     if not made:
         return rates.unmeasured, ()
     usual = 1.0 if _maker(chip) == _maker(REFERENCE) else fmean(row.slower for row in made)
-    every = [usual, *(row.slower for row in made)]
+    every = [1.0, usual, *(row.slower for row in made)]
     return Range(min(every), usual, max(every)), made
 
 

@@ -81,7 +81,9 @@ def rests_on(answer: Equal) -> list[str]:
         f"{row.work} on {row.chip}: {number(row.slower)} times the predicted time: {row.told} "
         f"({row.source})"
         for row in answer.rows
-    ] or ["no measurement of these two chips at one work; counts may be off by 0.7 to 2 times"]
+    ]
+    for work in answer.unmeasured:
+        lines.append(f"{work}: nothing measured on chips of {answer.slow.name}'s maker")
     for chip in (answer.fast.chip, answer.slow):
         lines += [f"{chip.name}: {line}" for line in doubts(chip)]
     bases = {side.hour.basis for side in (answer.fast_estimate, answer.slow_estimate) if side}
