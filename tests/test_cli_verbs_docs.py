@@ -13,6 +13,8 @@ import typer
 
 from toprope.cli.main import VERBS, build_app
 from toprope.climb.config import ClimbConfig, load_config
+from toprope.plan.chips import load_chips
+from toprope.plan.workload import load_workload
 from toprope.tasks import load_environments
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +94,8 @@ def test_the_recipes_in_the_documents_are_valid(tmp_path):
         written.write_text(text)
         if page.name == "environments.md":
             assert load_environments(written)
+        elif page.name == "planner.md":
+            assert load_chips([written]) if "[chip." in text else load_workload(str(written))
         else:
             load_config(written)
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from invented_run import invent_run
+from toprope.drawing.svg import Frame, ceiling, ticks, whole_ticks
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.schema import LedgerError
 from toprope.ledger.states import Transition
@@ -15,7 +16,6 @@ from toprope.ledger.store import Ledger
 from toprope.report.heat import heat_map
 from toprope.report.page import write_report
 from toprope.report.series import HeatRow, heat_rows, state_counts
-from toprope.report.svg import Frame, ceiling, ticks, whole_ticks
 from toprope.terms import Split, State
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -26,11 +26,13 @@ from toprope.terms import TopropeError
 OK, FAILED, USAGE, INTERRUPTED, INTERNAL = range(5)
 
 VERBS = {
+    "bench": "Measure this machine, to plan from it.",
     "climb": "Run the loop: measure, seed, reinforce, report.",
     "doctor": "Say what this machine can do, and the fix for what it cannot.",
     "eval": "Compare checkpoints and endpoints on a taskset.",
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
     "models": "List, fetch and verify models.",
+    "plan": "Say what work takes on which chips: counts, time, energy, money.",
     "report": "Write a run's report page.",
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",

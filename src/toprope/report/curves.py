@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toprope.report.numbers import interval, percent
-from toprope.report.series import Point
-from toprope.report.svg import (
+from toprope.drawing.svg import (
     Frame,
     axes,
     box,
@@ -20,6 +18,8 @@ from toprope.report.svg import (
     ticks,
     whole_ticks,
 )
+from toprope.report.numbers import interval, percent
+from toprope.report.series import Point
 from toprope.report.words import QUIET_WORDS
 from toprope.terms import State
 

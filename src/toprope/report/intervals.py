@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from toprope.drawing.svg import WIDTH, Frame, ceiling, dot, drawing, line, text, ticks
 from toprope.report.numbers import interval, of, percent
-from toprope.report.svg import WIDTH, Frame, ceiling, dot, drawing, line, text, ticks
 
 POINTS = (("before", "before"), ("after_seeding", "after seeding"), ("after", "after RL"))
 TIERS = ("near", "mid", "far", "all")

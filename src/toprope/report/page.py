@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from toprope.drawing.look import hover, style
 from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import summarise
@@ -53,8 +54,8 @@ def render(db: sqlite3.Connection) -> str:
         title=escape(f"toprope: {summary['run'] or 'a run'}"),
         run=escape(str(summary["run"] or "a run")),
         ending=escape(_ending(summary)),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
+        css=style() + _asset("page.css"),
+        js=hover() + _asset("page.js"),
         alarm=_alarm(summary),
         words=_words(said),
         cards="\n".join(_cards(db, summary)),

@@ -1,0 +1,190 @@
+"""`toprope plan`: what work takes on which chips, before anything is rented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toprope.cli.plan_asked import asked_workload, written
+from toprope.cli.plan_validate import validate_planner
+from toprope.plan import words
+from toprope.plan.answers import as_data, chip_data
+from toprope.plan.chips import find_chip, load_chips
+from toprope.plan.claims import claims
+from toprope.plan.climbrun import compare, read_run
+from toprope.plan.equal import equal, flops_only
+from toprope.plan.estimate import estimate
+from toprope.plan.fit import fit
+from toprope.plan.money import tariff
+from toprope.plan.pool import read_pool
+from toprope.plan.shapes import load_shapes
+from toprope.plan.units import number, told
+from toprope.plan.workload import presets
+
+app = typer.Typer(no_args_is_help=True)
+app.command("validate")(validate_planner)
+
+Extra = Annotated[
+    list[Path] | None, typer.Option("--chips", help="A TOML file of chips of your own; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page with pictures here.")]
+Region = Annotated[
+    str, typer.Option(help="Electricity: us, china, china-subsidised, world, or $ per kWh.")
+]
+Named = Annotated[
+    str, typer.Option("--workload", "-w", help="A preset, a TOML file, or a finished run's folder.")
+]
+Model = Annotated[
+    str, typer.Option(help="Another model's shape; `toprope plan models` lists them.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a field of the workload, as episodes=1024; repeatable."),
+]
+
+
+@app.command("equal")
+def equal_chips(
+    fast: Annotated[str, typer.Option(help="The pool to match, as '8 x H100'.")],
+    slow: Annotated[str, typer.Option(help="The chip to match it with.")],
+    workload: Named = "rl",
+    model: Model = "",
+    change: Changes = None,
+    region: Region = "us",
+    flops: Annotated[
+        bool, typer.Option("--flops-only", help="Compare dense FLOP/s and nothing else.")
+    ] = False,
+    chips: Extra = None,
+    html: Html = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many of one chip do the work of another, per phase, and what binds."""
+    known = load_chips(chips or ())
+    pool, other = read_pool(fast, known), find_chip(slow, known)
+    if flops:
+        plain = flops_only(pool, other, "bf16")
+        text = f"{told(plain, '1')} {other.name} have the dense BF16 FLOP/s of {pool}"
+        typer.echo(json.dumps(as_data(plain)) if as_json else text)
+        return
+    per_kwh = tariff(region)
+    found = equal(pool, other, asked_workload(workload, model, change), per_kwh)
+    if html is not None:
+        from toprope.plan.page import equal_page
+
+        written(html, equal_page(found, per_kwh))
+    _print(found, words.equal_lines(found, per_kwh), as_json)
+
+
+@app.command("fit")
+def fit_model(
+    on: Annotated[str, typer.Option(help="A pool, as '8 x H100'.")],
+    workload: Named = "rl",
+    model: Model = "",
+    change: Changes = None,
+    chips: Extra = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a model fits, for training and for sampling, and with what margin."""
+    work = asked_workload(workload, model, change)
+    found = fit(work, read_pool(on, load_chips(chips or ())))
+    _print(found, words.fit_lines(work, found), as_json)
+
+
+@app.command("run")
+def run_work(
+    on: Annotated[str, typer.Option(help="A pool, as '64 x H100'.")],
+    workload: Named = "rl",
+    model: Model = "",
+    change: Changes = None,
+    region: Region = "us",
+    chips: Extra = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a workload takes on a pool: time, energy, money, and where the time goes."""
+    pool = read_pool(on, load_chips(chips or ()))
+    found = estimate(asked_workload(workload, model, change), pool, tariff(region))
+    _print(found, words.run_lines(found), as_json)
+
+
+@app.command("claims")
+def weigh_claims(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; all if none.")] = None,
+    region: Region = "us",
+    chips: Extra = None,
+    html: Html = None,
+    as_json: AsJson = False,
+) -> None:
+    """Weigh what people say about chips with the numbers that hold it up or break it."""
+    found = claims(load_chips(chips or ()), tariff(region), tuple(names or ()))
+    if html is not None:
+        from toprope.plan.page import claims_page
+
+        written(html, claims_page(found))
+    data = [{**as_data(claim), "verdict": claim.verdict} for claim in found]
+    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.claim_lines(found)))
+
+
+@app.command("meters")
+def check_meters(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    on: Annotated[str, typer.Option(help="The machine it ran on, from a --chips file.")] = "",
+    model: Model = "",
+    chips: Extra = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lay a climb's meters beside what the planner says of it, phase by phase."""
+    pool = read_pool(on, load_chips(chips or ())) if on else None
+    found = compare(read_run(run, model), pool)
+    _print(found, words.meter_lines(found), as_json)
+
+
+@app.command("chips")
+def list_chips(
+    name: Annotated[str, typer.Argument(help="One chip, with every source.")] = "",
+    chips: Extra = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the chips with their figures, or tell one chip's with their sources."""
+    known = load_chips(chips or ())
+    if name:
+        typer.echo(json.dumps(chip_data(find_chip(name, known)), indent=1))
+        return
+    data = {key: chip_data(chip) for key, chip in known.items()}
+    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.chip_rows(known)))
+
+
+@app.command("models")
+def list_models(as_json: AsJson = False) -> None:
+    """List the model shapes: parameters, layers, attention, and where each was published."""
+    shapes = load_shapes()
+    rows = [("model", "parameters", "active", "layers", "attention", "source")]
+    for key, shape in shapes.items():
+        size, active = (
+            f"{number(shape.parameters / 1e9)} B",
+            f"{number(shape.parameters_active / 1e9)} B",
+        )
+        rows.append((key, size, active, str(shape.layers), shape.attention_kind, shape.source))
+    _print_rows(rows, as_json)
+
+
+@app.command("workloads")
+def list_workloads(as_json: AsJson = False) -> None:
+    """List the workloads that have a name, to start from."""
+    rows = [("workload", "model", "what")]
+    rows += [(name, work.shape.key, work.about) for name, work in presets().items()]
+    _print_rows(rows, as_json)
+
+
+def _print(found: Any, lines: list[str], as_json: bool) -> None:
+    typer.echo(json.dumps(as_data(found), indent=1) if as_json else "\n".join(lines))
+
+
+def _print_rows(rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
+    head, *body = rows
+    data = [dict(zip(head, row, strict=True)) for row in body]
+    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.columns(rows)))

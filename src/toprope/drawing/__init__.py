@@ -1,0 +1,1 @@
+"""Pages without network: the look they share, and small pieces of SVG. Knows nothing drawn."""
