@@ -111,19 +111,29 @@ def told(errors: list[tuple[Measured, float]]) -> str:
 
 
 def left_out(rows: list[Measured], part: str, key) -> list[tuple[Measured, float]]:
-    """Errors of every row under a fit that saw no row of its part."""
+    """Errors of every row under a fit that saw no row of its part, nor of any part of a pair."""
     errors: list[tuple[Measured, float]] = []
     for value in sorted({key(row) for row in rows}):
-        seen = [row for row in rows if key(row) != value]
+        seen = [row for row in rows if not _shared(key(row), value)]
         unseen = [row for row in rows if key(row) == value]
         table = Table(unseen)
         off = list(zip(unseen, table.predicted(fit(seen)) / table.seconds - 1, strict=True))
-        print(f"  without {value:20} {told(off)}", flush=True)
+        print(f"  without {_name(value):22} {told(off)}", flush=True)
         errors += off
     print(f"every {part} left out once: {told(errors)}")
     for backend in decode.BACKENDS:
         print(f"  {backend:7} {told([one for one in errors if one[0].backend == backend])}")
     return errors
+
+
+def _shared(one, other) -> bool:
+    if isinstance(one, tuple):
+        return any(a == b for a, b in zip(one, other, strict=True))
+    return one == other
+
+
+def _name(value) -> str:
+    return " ".join(value) if isinstance(value, tuple) else value
 
 
 def write(path: Path, logs: np.ndarray, rows: list[Measured], source: str) -> None:
@@ -155,6 +165,9 @@ def main() -> None:
     if not options.no_cross:
         left_out(rows, "model", lambda row: row.served.shape.key)
         left_out(rows, "chip", lambda row: row.served.chip.key)
+        left_out(
+            rows, "chip and model together", lambda row: (row.served.chip.key, row.served.shape.key)
+        )
         bare = [replace(row, served=replace(row.served, mixed=False)) for row in rows]
         only = dict.fromkeys(NAMES, 0.0) | dict.fromkeys(("body", "experts", "cache", "flops"), 1.0)
         only |= {

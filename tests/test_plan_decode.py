@@ -68,6 +68,8 @@ def test_labels_that_carry_the_width_twice_mean_it_once():
     assert labelled(64, 1, 8, 8, 16) == Layout(8, 1, 16)
     assert labelled(1, 64, 8, 8, 4) == Layout(1, 8, 256)
     assert labelled(4, 4, 1, 16, 1) == Layout(4, 1, 4)
+    assert labelled(8, 8, 1, 8, 4) == Layout(1, 8, 32)
+    assert labelled(4, 0, 2, 2, 32) == Layout(4, 1, 32)
     assert labelled(8, 1, 2, 4, 16) == Layout(8, 1, 16)
     assert labelled(4, 1, 1, 4, 16) == Layout(4, 1, 16)
     assert labelled(1, 8, 1, 8, 4) == Layout(1, 8, 32)
@@ -89,7 +91,9 @@ def test_systems_are_found_by_their_published_names(system, key):
         ({"model_path": "who/what"}, "model who/what"),
         ({"precision": "fp6"}, "precision fp6"),
         ({"silicon_tpot_ms": ""}, "silicon_tpot_ms is not a number"),
+        ({"silicon_tpot_ms": "nan"}, "silicon_tpot_ms is not a number"),
         ({"silicon_tpot_ms": "0"}, "not above 0"),
+        ({"tp_size": "inf"}, "tp_size is not a number"),
     ],
 )
 def test_a_row_that_cannot_be_read_says_why(changes, reason):

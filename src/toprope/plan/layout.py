@@ -33,11 +33,18 @@ def labelled(
 ) -> Layout:
     """Return the layout that a measured row's labels mean; `batch` is per copy.
 
+    `copies` is 0 where a row does not tell it; such rows are taken as they stand.
+
     Some rows carry the width twice: `tp 64, moe 8 x 8` and `tp 8, moe 1 x 8` have the same
     times to the last digit, batch by batch, and so have `tp 4, dp 4, ep 16` with batch 1 and
     `tp 4, dp 1, ep 4` with batch 4. Where both products are the square of one width, that
     width is meant.
     """
+    if not copies:
+        return Layout(tensor, 1, batch, stages)
+    if copies > 1 and expert_tensor * expert_ways == tensor and tensor % copies == 0:
+        # SGLang's way of saying it: copies are cut out of the tensor width.
+        return Layout(tensor // copies, copies, batch * copies, stages)
     whole = tensor * copies
     width = isqrt(whole)
     doubled = width > 1 and width * width == whole == expert_tensor * expert_ways

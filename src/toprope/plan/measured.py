@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 from toprope.plan.chips import Chip, Chips, UnknownChip, find_chip, load_chips
-from toprope.plan.decode import STORED, Served, seconds_per_token
+from toprope.plan.decode import BACKENDS, STORED, Served, seconds_per_token
 from toprope.plan.layout import labelled
 from toprope.plan.shapes import Shape, UnknownShape, find_shape
 from toprope.plan.standin import stand_in
@@ -68,7 +69,7 @@ def read_rows(path: Path, chips: Chips | None = None) -> tuple[list[Measured], C
     """
     known = load_chips() if chips is None else chips
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             columns = table.fieldnames or ()
             rows = list(table)
@@ -98,7 +99,7 @@ def read_row(
     shape, _ = _shape(name)
     layout = labelled(
         _count(row, "tp_size"),
-        _count(row, "attention_dp_size"),
+        _count(row, "attention_dp_size", least=0),
         _count(row, "moe_tp_size"),
         _count(row, "moe_ep_size"),
         _count(row, "batch_size"),
@@ -114,8 +115,8 @@ def read_row(
         layout=layout,
         prompt=_count(row, "isl"),
         answer=_count(row, "osl"),
-        backend=row.get("backend", "").strip().lower(),
-        mixed=row.get("mode", "agg").strip().lower() in ("", "agg"),
+        backend=_backend(row),
+        mixed=(row.get("mode") or "agg").strip().lower() == "agg",
     )
     return Measured(served, seconds, name, served.backend)
 
@@ -183,8 +184,8 @@ def _shape(name: str) -> tuple[Shape, bool]:
 
 
 def _precision(row: Mapping[str, str], shape: Shape) -> str:
-    told = row.get("precision", "").strip().lower()
-    told = _PRECISIONS.get(told, told.removesuffix("_block").removesuffix("_ootb"))
+    told = (row.get("precision") or "").strip().lower()
+    told = _PRECISIONS.get(told, told.removesuffix("_block"))
     if told in STORED:
         return told
     if told:
@@ -194,8 +195,14 @@ def _precision(row: Mapping[str, str], shape: Shape) -> str:
     return _PRECISIONS.get(marked, marked) or ("fp4" if shape.body_bytes else "bf16")
 
 
-def _count(row: Mapping[str, str], name: str) -> int:
-    return max(1, round(_number(row, name, empty=1.0)))
+def _backend(row: Mapping[str, str]) -> str:
+    """The server: "dynamo-trtllm" is TensorRT-LLM by another front door."""
+    told = (row.get("backend") or "").strip().lower()
+    return next((name for name in BACKENDS if name in told), told)
+
+
+def _count(row: Mapping[str, str], name: str, least: int = 1) -> int:
+    return max(least, round(_number(row, name, empty=least)))
 
 
 def _number(row: Mapping[str, str], name: str, empty: float | None = None) -> float:
@@ -203,9 +210,12 @@ def _number(row: Mapping[str, str], name: str, empty: float | None = None) -> fl
     if not told and empty is not None:
         return empty
     try:
-        return float(told)
+        value = float(told)
     except ValueError:
-        raise RowError(f"{name} is not a number") from None
+        value = nan
+    if not isfinite(value):
+        raise RowError(f"{name} is not a number")
+    return value
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -33,7 +33,7 @@ def counts(answer: Equal) -> str:
     known = [float(end) for row in rows for end in (row.least, row.usual, row.most) if end]
     height = _ROW * len(rows) + 62
     axes = LogAxes.over(height, [*known, *marks], left=150)
-    parts = axes.x_axis(number, f"{answer.slow.name}, chips")
+    parts = axes.x_axis(number, "chips needed")
     base = axes.frame.height - axes.frame.bottom
     for at, kind in zip(marks, ("mark-at", "mark-flops"), strict=True):
         parts.append(line(axes.x(at), axes.frame.top, axes.x(at), base, kind))
@@ -69,8 +69,8 @@ def times(sides: Sequence[Estimate]) -> str:
     parts: list[str] = []
     for i, side in enumerate(sides):
         y = 8 + i * 62.0
-        words = f"{side.pool}: {told(side.seconds, 's')}"
-        parts.append(text(left, y + 12, words, "rowlabel", "start"))
+        parts.append(text(left, y + 12, str(side.pool), "rowlabel", "start"))
+        parts.append(text(WIDTH - right, y + 12, told(side.seconds, "s"), "value", "end"))
         at = left
         for resource in RESOURCES:
             seconds = _on(side, resource)

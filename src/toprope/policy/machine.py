@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -26,6 +27,7 @@ from toprope.terms import TopropeError
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 _ARRAY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
 _SMALL, _CACHED = 64, 64
+_ALLOWED = Path("/sys/fs/cgroup/memory.max")
 # All-in watts where nobody tells: a laptop to a two-socket server.
 _WATTS = (50.0, 150.0, 400.0)
 
@@ -214,10 +216,14 @@ def _name(kind: str) -> str:
 
 
 def _memory(kind: str) -> int:
-    """Bytes of memory in all."""
+    """Bytes of memory in all, or what a container is allowed of it."""
     if kind == "cuda":
         return int(torch.cuda.mem_get_info()[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(whole, int(_ALLOWED.read_text("ascii")))
+    except (OSError, ValueError):  # no control groups, or "max"
+        return whole
 
 
 def _power_limit(kind: str) -> float | None:
