@@ -8,7 +8,8 @@ import pytest
 
 from toprope.plan.chips import load_chips
 from toprope.plan.claims import SENTENCES, UnknownClaim, claims
-from toprope.plan.equal import SAME, equal, flops_only, whole_count
+from toprope.plan.counts import SAME, whole_count
+from toprope.plan.equal import equal, flops_only
 from toprope.plan.fit import fit
 from toprope.plan.lag import years_behind
 from toprope.plan.machine import machine

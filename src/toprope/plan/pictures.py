@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from toprope.drawing.svg import WIDTH, box, dot, drawing, line, path, text
 from toprope.plan import flops
-from toprope.plan.equal import Count, Equal
+from toprope.plan.counts import Count
+from toprope.plan.equal import Equal
 from toprope.plan.estimate import CannotRun, Estimate, estimate
 from toprope.plan.machine import machine
 from toprope.plan.memory import cache_bytes
