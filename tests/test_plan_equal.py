@@ -71,7 +71,7 @@ def test_what_no_number_makes_up_for_is_told():
     assert answer.whole.usual is None
     assert answer.slow_estimate is None
     told = " ".join(answer.not_carried)
-    assert "all of it: no number of chips (environment)" in told
+    assert "all of it: no number of chips (latency)" in told
     assert "no units for FP4" in told
 
 
