@@ -8,7 +8,8 @@ import pytest
 
 from toprope.plan.chips import load_chips
 from toprope.plan.claims import SENTENCES, UnknownClaim, claims
-from toprope.plan.equal import SAME, equal, flops_only, whole_count
+from toprope.plan.counts import SAME, whole_count
+from toprope.plan.equal import equal, flops_only
 from toprope.plan.fit import fit
 from toprope.plan.lag import years_behind
 from toprope.plan.machine import machine
@@ -70,7 +71,7 @@ def test_what_no_number_makes_up_for_is_told():
     assert answer.whole.usual is None
     assert answer.slow_estimate is None
     told = " ".join(answer.not_carried)
-    assert "all of it: no number of chips (environment)" in told
+    assert "all of it: no number of chips (latency)" in told
     assert "no units for FP4" in told
 
 

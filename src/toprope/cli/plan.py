@@ -19,6 +19,7 @@ from toprope.plan.climbrun import compare, read_run
 from toprope.plan.equal import equal, flops_only
 from toprope.plan.estimate import estimate
 from toprope.plan.fit import fit
+from toprope.plan.machine import common_precision
 from toprope.plan.money import tariff
 from toprope.plan.pool import read_pool
 from toprope.plan.shapes import load_shapes
@@ -67,8 +68,9 @@ def equal_chips(
     known = load_chips(chips or ())
     pool, other = read_pool(fast, known), find_chip(slow, known)
     if flops:
-        plain = flops_only(pool, other, "bf16")
-        text = f"{told(plain, '1')} {other.name} have the dense BF16 FLOP/s of {pool}"
+        both = common_precision(pool.chip, other, "bf16")
+        plain = flops_only(pool, other, both)
+        text = f"{told(plain, '1')} {other.name} have the dense {both.upper()} FLOP/s of {pool}"
         typer.echo(json.dumps(as_data(plain)) if as_json else text)
         return
     per_kwh = tariff(region)

@@ -1,64 +1,24 @@
-"""How many of one chip do the work of so many of another, per phase, and where that breaks.
+"""The whole answer to how many of one chip do the work of another, and where that breaks.
 
-Counts are found by the phases' own times, at a precision both chips have. Shares of peak are
-taken equal on both sides; a chip's figures and how far figures carry over make the range.
-It must not know how answers are shown.
+Counts with both sides' time, energy and money, what no number makes up for, and what would
+change the answer. It must not know how answers are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from math import ceil, inf, isinf
+from math import ceil, isinf
 
-from toprope.plan.chips import Chip
+from toprope.plan.chips import Chip, Peak
+from toprope.plan.counts import FAMILY_OF, Count, comparable, counts, solve
 from toprope.plan.estimate import CannotRun, Estimate, estimate
-from toprope.plan.machine import BITS, common_precision, machine
+from toprope.plan.machine import BITS
 from toprope.plan.money import on_one_basis
-from toprope.plan.phases import goodput, phases
-from toprope.plan.pool import Corner, Pool
+from toprope.plan.pool import Pool
 from toprope.plan.ranges import Range
-from toprope.plan.rates import FAMILIES, Carry, carries_over, slower_than_predicted
-from toprope.plan.serving import Spent
+from toprope.plan.rates import FAMILIES, Carry, slower_than_predicted
 from toprope.plan.workload import Workload
-
-MOST = 1 << 20  # chips beyond which "more" is no answer
-SAME = 1.03  # times within 3 % of each other are the same
-_FAMILY = {
-    "decode": "decode",
-    "train": "train",
-    "prefill": "prefill",
-    "log-probabilities": "prefill",
-    "teacher": "prefill",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many slow chips match, of one phase or of all.
-
-    A bound is None where no number does; then `floor` is how many times the fast pool's time
-    the slow chip takes at best.
-    """
-
-    name: str
-    least: int | None
-    usual: int | None
-    most: int | None
-    binds: str
-    floor: float
-    fast_seconds: float
-    how: str
-
-    def told(self) -> str:
-        """Return the usual number, and from the least to the most; `any` for environments."""
-        if self.usual is None:
-            return "no number"
-        if self.name == "environment":
-            return "any"
-        ends = [f"{end:,}" if end is not None else "no number" for end in (self.least, self.most)]
-        return f"{self.usual:,} ({ends[0]}–{ends[1]})" if ends[0] != ends[1] else f"{self.usual:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,162 +62,25 @@ def equal(fast: Pool, slow: Chip, wanted: Workload, per_kwh: Range) -> Equal:
 
     Raises `CannotRun` if the fast pool cannot do it, `NoPrecision` if the chips share none.
     """
-    work = _comparable(fast.chip, slow, wanted)
+    work = comparable(fast.chip, slow, wanted)
     fast_estimate = estimate(work, fast, per_kwh, on_one_basis(fast.chip, slow, per_kwh)[0])
-    counts, rows = _counts(fast, slow, work)
-    whole = counts.pop(0)
+    found, rows = counts(fast, slow, work)
+    whole = found.pop(0)
     slow_estimate = _estimated(work, slow, whole, fast, per_kwh)
     return Equal(
         work=work,
         fast=fast,
         slow=slow,
         whole=whole,
-        phases=tuple(counts),
+        phases=tuple(found),
         fast_estimate=fast_estimate,
         slow_estimate=slow_estimate,
         by_flops=flops_only(fast, slow, _main_precision(work)),
         rows=tuple(rows),
-        unmeasured=tuple(_unmeasured(slow, counts)),
-        not_carried=tuple(_not_carried(fast, slow, wanted, work, [whole, *counts])),
+        unmeasured=tuple(_unmeasured(slow, found)),
+        not_carried=tuple(_not_carried(fast, slow, wanted, work, [whole, *found])),
         changes=tuple(_changes(fast, slow, wanted, work, whole)),
     )
-
-
-def whole_count(fast: Pool, slow: Chip, wanted: Workload) -> Count:
-    """Return the count of the whole workload alone, with its bounds. Raises as `equal`."""
-    work = _comparable(fast.chip, slow, wanted)
-    bands = {family: carries_over(family, fast.chip.key, slow.key)[0] for family in FAMILIES}
-    ends = [_solve(fast, slow, work, *end, whole_only=True)[0] for end in _ends(bands)]
-    return replace(ends[1], least=ends[0].usual, most=ends[2].usual)
-
-
-_End = tuple[Corner, Corner, dict[str, float]]
-
-
-def _ends(bands: Mapping[str, Range]) -> tuple[_End, _End, _End]:
-    """Figures of the fast and of the slow side, and how much slower, at the three ends."""
-    return (
-        ("slow", "fast", {family: band.min for family, band in bands.items()}),
-        ("usual", "usual", {family: band.typ for family, band in bands.items()}),
-        ("fast", "slow", {family: band.max for family, band in bands.items()}),
-    )
-
-
-def _comparable(fast: Chip, slow: Chip, work: Workload) -> Workload:
-    return replace(
-        work,
-        precision=common_precision(fast, slow, work.precision),
-        train_precision=common_precision(fast, slow, work.train_precision, training=True),
-    )
-
-
-def _counts(fast: Pool, slow: Chip, work: Workload) -> tuple[list[Count], list[Carry]]:
-    """Counts of the whole and of each phase, and the measured rows they rest on."""
-    rows: dict[str, Carry] = {}
-    bands = {}
-    for family in FAMILIES:
-        bands[family], found = carries_over(family, fast.chip.key, slow.key)
-        rows.update({row.work + row.chip + row.told: row for row in found})
-    least, usual, most = (_solve(fast, slow, work, *end) for end in _ends(bands))
-    counts = [
-        replace(middle, least=low.usual, most=high.usual)
-        for low, middle, high in zip(least, usual, most, strict=True)
-    ]
-    used = {_FAMILY.get(count.name, "") for count in counts}
-    return counts, [row for row in rows.values() if row.work in used]
-
-
-def _solve(
-    fast: Pool,
-    slow: Chip,
-    work: Workload,
-    fast_figures: Corner,
-    slow_figures: Corner,
-    slower: dict[str, float],
-    *,
-    whole_only: bool = False,
-) -> list[Count]:
-    """Counts at one end: the whole first, then each phase unless `whole_only`."""
-    quick, late = machine(fast.chip, fast_figures), machine(slow, slow_figures, slower=slower)
-    target = phases(work, quick, fast.count)
-    for spent in target:
-        if isinf(spent.seconds):
-            why = f"{spent.name}: {spent.why_not}"
-            raise CannotRun(f"{work.name} does not run on {fast}: {why}; give it more chips")
-
-    @cache
-    def all_of(chips: int) -> list[Spent]:
-        return phases(work, late, chips)
-
-    total = sum(spent.seconds for spent in target)
-    found = [_match("all of it", total / _kept(work, fast), all_of, work, slow)]
-    for i, spent in enumerate([] if whole_only else target):
-        one = _Nth(all_of, i)
-        found.append(_match(spent.name, spent.seconds, one, work, slow))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Nth:
-    """One phase of all, on so many chips."""
-
-    all_of: Callable[[int], list[Spent]]
-    place: int
-
-    def __call__(self, chips: int) -> list[Spent]:
-        return [self.all_of(chips)[self.place]]
-
-
-def _kept(work: Workload, pool: Pool) -> float:
-    return goodput(work, pool.chip, pool.count, "usual")
-
-
-def _match(
-    name: str, seconds: float, at: Callable[[int], list[Spent]], work: Workload, slow: Chip
-) -> Count:
-    """The fewest chips that take no longer than `seconds`, by halving; time falls with chips."""
-    whole = name == "all of it"
-
-    def taken(chips: int) -> float:
-        spent = sum(one.seconds for one in at(chips))
-        return spent / _kept(work, Pool(chips, slow)) if whole else spent
-
-    low, high = 0, 1
-    while high < MOST and taken(high) > seconds * SAME:
-        low, high = high, high * 2
-    if taken(high) > seconds * SAME:
-        return _none(name, seconds, at, taken)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if taken(middle) <= seconds * SAME else (middle, high)
-    here = at(high)
-    binds = _binds(here)
-    if low and any(one.why_not for one in at(low)):
-        binds = "capacity" if not work.speed else next(s.binds for s in at(low) if s.why_not)
-    how = max(here, key=lambda one: one.seconds).how
-    return Count(name, high, high, high, binds, 1.0, seconds, how)
-
-
-def _none(
-    name: str, seconds: float, at: Callable[[int], list[Spent]], taken: Callable[[int], float]
-) -> Count:
-    """What is left at the number of chips that comes nearest."""
-    sizes = [1 << power for power in range(MOST.bit_length())]
-    best = min(sizes, key=taken)
-    binds = _binds(at(best))
-    floor = taken(best) / seconds if not isinf(taken(best)) else inf
-    return Count(name, None, None, None, binds, floor, seconds, at(best)[0].how)
-
-
-def _binds(spent: list[Spent]) -> str:
-    impossible = [one for one in spent if one.why_not]
-    if impossible:
-        return impossible[0].binds
-    terms: dict[str, float] = {}
-    for one in spent:
-        for resource, seconds in one.terms.items():
-            terms[resource] = terms.get(resource, 0.0) + seconds
-    return max(terms, key=lambda name: terms[name])
 
 
 def _estimated(
@@ -276,12 +99,12 @@ def _main_precision(work: Workload) -> str:
     return work.train_precision if work.kind in ("pretrain", "sft") else work.precision
 
 
-def _key(peaks: object, precision: str) -> str:
-    return precision if precision in peaks or precision != "fp8" else "int8"  # type: ignore[operator]
+def _key(peaks: Mapping[str, Peak], precision: str) -> str:
+    return precision if precision in peaks or precision != "fp8" else "int8"
 
 
-def _unmeasured(slow: Chip, counts: list[Count]) -> list[str]:
-    works = {_FAMILY[count.name] for count in counts if count.name in _FAMILY}
+def _unmeasured(slow: Chip, found: list[Count]) -> list[str]:
+    works = {FAMILY_OF[count.name] for count in found if count.name in FAMILY_OF}
     used = [work for work in FAMILIES if work in works]
     return [work for work in used if not slower_than_predicted(work, slow.key)[1]]
 
@@ -342,7 +165,7 @@ def _changes(
     found = []
     for what, other in asked:
         try:
-            usual = _solve(fast, slow, other, "usual", "usual", {}, whole_only=True)[0].usual
+            usual = solve(fast, slow, other, "usual", "usual", {}, whole_only=True)[0].usual
         except CannotRun:
             continue
         if _differs(usual, whole.usual):

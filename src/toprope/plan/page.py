@@ -61,7 +61,7 @@ def equal_page(answer: Equal, per_kwh: Range) -> str:
         _card(
             "Cost against time",
             _sides_legend(answer) + cost if cost else "<p>Nobody tells a price of these chips.</p>",
-            "Each dot is a pool with its number of chips; its line is the range of prices.",
+            _cost_lead(answer),
         ),
     ]
     tables = [
@@ -84,6 +84,12 @@ def equal_page(answer: Equal, per_kwh: Range) -> str:
         + rest
         + meanings,
     )
+
+
+def _cost_lead(answer: Equal) -> str:
+    lead = "Each dot is a pool with its number of chips; its line is the range of prices."
+    untold = [chip.name for chip in (answer.fast.chip, answer.slow) if not (chip.rent or chip.buy)]
+    return lead + "".join(f" Nobody tells a price of {name}." for name in untold)
 
 
 def claims_page(found: Sequence[Claim]) -> str:

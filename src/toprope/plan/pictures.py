@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from toprope.drawing.svg import WIDTH, box, dot, drawing, line, path, text
 from toprope.plan import flops
-from toprope.plan.equal import Count, Equal
+from toprope.plan.counts import Count
+from toprope.plan.equal import Equal
 from toprope.plan.estimate import CannotRun, Estimate, estimate
 from toprope.plan.machine import machine
 from toprope.plan.memory import cache_bytes
@@ -33,7 +34,7 @@ def counts(answer: Equal) -> str:
     known = [float(end) for row in rows for end in (row.least, row.usual, row.most) if end]
     height = _ROW * len(rows) + 62
     axes = LogAxes.over(height, [*known, *marks], left=150)
-    parts = axes.x_axis(number, f"{answer.slow.name}, chips")
+    parts = axes.x_axis(number, "chips needed")
     base = axes.frame.height - axes.frame.bottom
     for at, kind in zip(marks, ("mark-at", "mark-flops"), strict=True):
         parts.append(line(axes.x(at), axes.frame.top, axes.x(at), base, kind))
@@ -69,8 +70,8 @@ def times(sides: Sequence[Estimate]) -> str:
     parts: list[str] = []
     for i, side in enumerate(sides):
         y = 8 + i * 62.0
-        words = f"{side.pool}: {told(side.seconds, 's')}"
-        parts.append(text(left, y + 12, words, "rowlabel", "start"))
+        parts.append(text(left, y + 12, str(side.pool), "rowlabel", "start"))
+        parts.append(text(WIDTH - right, y + 12, told(side.seconds, "s"), "value", "end"))
         at = left
         for resource in RESOURCES:
             seconds = _on(side, resource)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from toprope.plan.chips import Chip
-from toprope.plan.equal import flops_only, whole_count
+from toprope.plan.counts import whole_count
+from toprope.plan.equal import flops_only
 from toprope.plan.fit import fit
 from toprope.plan.lag import Lag, years_behind
 from toprope.plan.machine import machine

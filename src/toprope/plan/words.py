@@ -161,10 +161,10 @@ def run_lines(found: Estimate) -> list[str]:
         share = f"{phase.seconds.typ / total:.1%}"
         rows.append((phase.name, told(phase.seconds, "s"), share, phase.binds, phase.how))
     taken = _taken(found)
+    paid = f" (by {taken[3]})" if found.dollars else ""
     lines = [*workload_lines(found.work), "", *columns(rows), ""]
     lines += [
-        f"On {found.pool}: {taken[0]}, {taken[1]} all-in, {taken[2]} (by {taken[3]}); "
-        f"{found.binds} binds.",
+        f"On {found.pool}: {taken[0]}, {taken[1]} all-in, {taken[2]}{paid}; {found.binds} binds.",
         f"Working and not interrupted: {taken[4]} of the time.",
     ]
     if found.environment_dollars.max > 0:
