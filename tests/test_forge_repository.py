@@ -207,7 +207,7 @@ def test_a_make_that_was_stopped_goes_on_and_gives_the_same_set(repository, tmp_
 @pytest.mark.parametrize(
     ("tests", "words"),
     [
-        ({}, "pytest found no tests"),
+        ({}, "pytest finds no tests here"),
         ({"tests/test_a.py": "def test_a(): assert 0\n"}, r"no test passes .*\(1 failed\)"),
         ({"tests/test_a.py": "import os\nos._exit(3)\n"}, "the tests ended without a result"),
         ({"tests/conftest.py": "raise ValueError('bad')\n"}, "ValueError: bad"),

@@ -119,8 +119,9 @@ def test_nobody_gets_ahead_of_the_watchdog(sandbox: Sandbox) -> None:
 import resource
 ranks = {name: error(os.sched_setscheduler, 0, getattr(os, name), os.sched_param(1))
          for name in ("SCHED_FIFO", "SCHED_RR")}
+ahead = os.nice(0) - 1
 ranks["nice"] = error(os.nice, -1)
-ranks["priority"] = error(os.setpriority, os.PRIO_USER, 0, -1)
+ranks["priority"] = error(os.setpriority, os.PRIO_USER, 0, ahead)
 tell([ranks, [resource.getrlimit(name) for name in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE)]])
 """
     ranks, limits = told(run(sandbox, TELL + program))

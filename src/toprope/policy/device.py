@@ -43,8 +43,28 @@ def describe_device(name: str = "auto") -> str:
     device = find_device(name)
     if device.type == CPU:
         return f"CPU, {torch.get_num_threads()} threads (torch {torch.__version__})"
-    named = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    named = cuda_name(device) if device.type == "cuda" else device.type
     return f"{named} (torch {torch.__version__})"
+
+
+def has_cuda() -> bool:
+    """Return whether torch finds a CUDA device here."""
+    return torch.cuda.is_available()
+
+
+def cuda_name(device: torch.device | None = None) -> str:
+    """Return what the driver calls a CUDA device."""
+    return str(torch.cuda.get_device_name(device))
+
+
+def cuda_memory() -> int:
+    """Return the bytes that the CUDA device has in all."""
+    return int(torch.cuda.mem_get_info()[1])
+
+
+def cuda_done() -> None:
+    """Wait until the CUDA device has done what it was given."""
+    torch.cuda.synchronize()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toprope.policy.device import cuda_done, cuda_memory, cuda_name, has_cuda
 from toprope.terms import TopropeError
 
 # Sizes whose numbers do not depend on them: matrices beyond caches of a processor, an array
@@ -75,10 +76,10 @@ def measure(
 
     Raises `MachineError` if the device is not there or lacks the memory.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = device or ("cuda" if has_cuda() else "cpu")
     if kind not in _MATRIX:
         raise MachineError(f"device {device!r}: measure cpu or cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
+    if kind == "cuda" and not has_cuda():
         raise MachineError("there is no CUDA device here; measure with --device cpu")
     told = watts or _power_limit(kind)
     try:
@@ -185,7 +186,7 @@ def _layer(token: Tensor, matrices: list[Tensor], cache: Tensor) -> Tensor:
 
 def _timed(work: Callable[[], Tensor], kind: str, rounds: int, seconds: float) -> list[float]:
     """Seconds of one call, over each of `rounds` of about `seconds`, after warming up."""
-    wait = torch.cuda.synchronize if kind == "cuda" else _nothing
+    wait = cuda_done if kind == "cuda" else _nothing
     calls, took = 1, 0.0
     while True:
         took = _spent(work, calls, wait)
@@ -211,14 +212,14 @@ def _nothing() -> None:
 
 def _name(kind: str) -> str:
     if kind == "cuda":
-        return str(torch.cuda.get_device_name())
+        return cuda_name()
     return f"{platform.machine()} processor, {os.cpu_count()} cores"
 
 
 def _memory(kind: str) -> int:
     """Bytes of memory in all, or what a container is allowed of it."""
     if kind == "cuda":
-        return int(torch.cuda.mem_get_info()[1])
+        return cuda_memory()
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(whole, int(_ALLOWED.read_text("ascii")))
