@@ -262,6 +262,27 @@ def test_teacher_share_per_window_and_why_it_is_quiet(ledger):
     assert (teacher["quiet_reason"], teacher["last_used_iteration"]) == ("nothing_cold", 0)
 
 
+def test_a_window_of_the_closing_measurement_alone_is_as_quiet_as_before(ledger):
+    ledger.record_meta(window=2, teacher="recorded")
+    for iteration in range(3):
+        if iteration == 1:
+            ledger.note(iteration, "quiet", {"reason": "nothing_cold"})
+        ledger.record_meters([Meter(iteration, "train", trained_tokens=80)])
+        ledger.commit(iteration, iteration, "step")
+    windows = summarise(ledger.db)["teacher"]["share_by_window"]
+    assert [(w["first"], w["reason"]) for w in windows] == [
+        (0, "nothing_cold"),
+        (2, "nothing_cold"),
+    ]
+    ledger.record_seeds([Seed(3, 3, "t0", "6", "a", "recorded", 10)])
+    ledger.record_meters([Meter(3, "seed", trained_tokens=20)])
+    ledger.commit(3, 3, "step")
+    ledger.record_meters([Meter(4, "train", trained_tokens=80)])
+    ledger.commit(4, 4, "step")
+    assert [w["reason"] for w in summarise(ledger.db)["teacher"]["share_by_window"]] == [
+        "nothing_cold", None, None]  # fmt: skip
+
+
 def test_compute_folds_phases_into_the_contract(ledger):
     for phase, flops in (("sample", 1.0), ("seed", 2.0), ("train", 3.0), ("eval", 4.0)):
         ledger.record_meters([Meter(1, phase, 10, 5, 2, flops, 8)])

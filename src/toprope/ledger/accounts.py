@@ -159,7 +159,8 @@ def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]
     """Teacher share per window: teacher- or reference-derived tokens over all tokens used.
 
     Tokens used are those a loss was taken on, and the derived ones outside of a loss.
-    A window with share 0 gives the newest reason noted under "quiet".
+    A window with share 0 gives the newest reason noted under "quiet" up to its end, unless the
+    teacher was used after that: the last window may be the closing measurement alone.
     """
     commits = [row[0] for row in db.execute("SELECT iteration FROM commits ORDER BY iteration")]
     if not commits:
@@ -174,14 +175,15 @@ def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]
         span = range(first, min(first + window, commits[-1] + 1))
         derived = sum(seeds.get(i, 0) for i in span)
         used = max(derived, sum(trained.get(i, 0) for i in span))
-        told = [reasons[i]["reason"] for i in span if i in reasons]
+        noted = max((i for i in reasons if i <= span[-1]), default=-1)
+        used_since = noted < 0 or any(noted < i <= span[-1] for i in seeds)
         rows.append(
             {
                 "first": span[0],
                 "last": span[-1],
                 "share": derived / used if used else 0.0,
                 "tokens": derived,
-                "reason": told[-1] if told and not derived else None,
+                "reason": None if derived or used_since else reasons[noted]["reason"],
             }
         )
     return rows
