@@ -6,6 +6,7 @@ import pytest
 
 from test_forge_repository import git, options, quiet
 from toprope.forge.repository import make
+from toprope.forge.repository.addopts import selecting
 from toprope.forge.repository.baseline import NoUsableTests
 from toprope.forge.repository.places import is_doctest_of_code
 from toprope.forge.repository.trial import selected
@@ -58,6 +59,52 @@ def test_doctests_of_code_are_named_and_tests_of_odd_names_cannot_be_changed(tmp
     assert task.source.path == "sums.py"
     assert not is_editable("check_sums.py", task)
     assert is_editable("sums.py", task)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kept"),
+    [
+        (
+            "pyproject.toml",
+            "[tool.pytest.ini_options]\naddopts = \"-q -m 'not slow' --cov=x -n 4\"\n",
+            ("-m", "not slow"),
+        ),
+        (
+            "pyproject.toml",
+            "[tool.pytest]\naddopts = ['--ignore=a', '--deselect', 'b::c', '-knot d', '-ra']\n",
+            ("--ignore=a", "--deselect", "b::c", "-knot d"),
+        ),
+        ("tox.ini", "[pytest]\naddopts =\n    --import-mode=importlib\n    -v\n",
+         ("--import-mode=importlib",)),
+        ("setup.cfg", "[tool:pytest]\naddopts = --strict-markers -m\n", ()),
+        ("pytest.ini", "[pytest]\naddopts = 'no end\n", ()),
+        ("pyproject.toml", "not toml", ()),
+        ("setup.cfg", "[metadata]\nname = x\n", ()),
+    ],
+)  # fmt: skip
+def test_of_addopts_only_what_selects_tests_is_kept(path, text, kept):
+    assert selecting({path: text}) == kept
+
+
+def test_the_file_that_pytest_would_read_is_read():
+    files = {"pytest.ini": "[pytest]\naddopts = -m a\n", "tox.ini": "[pytest]\naddopts = -m b\n"}
+    assert selecting(files) == ("-m", "a")
+
+
+def test_tests_that_the_repository_leaves_out_are_left_out(tmp_path):
+    folder = write(
+        tmp_path / "stress",
+        {
+            "sums.py": CODE,
+            "test_sums.py": "import pytest\nfrom sums import add\n\n@pytest.mark.stress\n"
+            "def test_long():\n    assert add(2, 1) == 3\n\n"
+            "def test_add():\n    assert add(1, 2) == 3\n",
+            "pytest.ini": "[pytest]\nmarkers = stress\naddopts = --cov=sums -m 'not stress'\n",
+        },
+    )
+    result = made(folder, tmp_path)
+    assert list(result.baseline.good) == ["test_sums.py::test_add"]
+    assert result.pytest_args == ("-m", "not stress")
 
 
 def test_a_case_with_a_point_in_its_name_is_no_doctest():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ def _found(made: Made) -> Iterator[str]:
         yield f"files not read: {_first(repository.left_out)}"
     if made.generated:
         yield f"taken in, though built and not kept by git: {_first(made.generated)}"
+    if made.pytest_args:
+        yield f"arguments for pytest: {shlex.join(made.pytest_args)}"
     ended = ", ".join(f"{count} {word}" for word, count in baseline.counts.most_common())
     yield f"tests, run three times: {ended}"
     if baseline.bad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -93,7 +94,7 @@ def make_tasks(
         setup=setup,
         image=image,
         tests=tuple(tests or ()),
-        pytest_args=tuple(pytest_args.split()),
+        pytest_args=tuple(shlex.split(pytest_args)),
         suite_timeout_s=suite_timeout,
         limit=preview or limit,
         pairs=0.0 if preview else pairs,

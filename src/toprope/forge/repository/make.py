@@ -5,12 +5,14 @@ Reads top to bottom. Every step that can take long tells how far it is.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toprope.forge.repository.addopts import selecting
 from toprope.forge.repository.baseline import Baseline, measure
 from toprope.forge.repository.dealing import By, deal
 from toprope.forge.repository.generated import with_generated
@@ -57,7 +59,7 @@ class Options:
 class Made:
     """A finished make: the taskset, what its repository is, what became of every candidate.
 
-    `generated` files were taken in though git ignores them.
+    `generated` files were taken in though git ignores them; `pytest_args` went to pytest.
     """
 
     taskset: Taskset
@@ -67,6 +69,7 @@ class Made:
     words: Counter[str]
     untried: int
     generated: tuple[str, ...]
+    pytest_args: tuple[str, ...]
     what: str  # the candidates: "bugs" or "commits"
 
 
@@ -82,6 +85,8 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     """
     repository = open_repository(source, options.root, cache)
     refuse_secrets(repository.tree.files, options.allow_secrets)
+    if not options.pytest_args:
+        options = replace(options, pytest_args=selecting(repository.tree.files))
     surroundings = find_surroundings(
         repository, cache, options.python, options.setup, options.image
     )
@@ -114,7 +119,10 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
         )
     taskset = save_taskset(tasks, out, out.name.split(".")[0])
     bench.progress.path.unlink()
-    return Made(taskset, repository, surroundings, bench.baseline, words, untried, generated, what)
+    return Made(
+        taskset, repository, surroundings, bench.baseline, words, untried, generated,
+        options.pytest_args, what,
+    )  # fmt: skip
 
 
 def _bench(repository: Repository, surroundings: Surroundings, options: Options,
@@ -123,7 +131,8 @@ def _bench(repository: Repository, surroundings: Surroundings, options: Options,
     tell("running the tests three times", 0, 1)
     suite = surroundings.suite(repository.name, options.suite_timeout_s, options.pytest_args)
     suite = replace(suite, paths=options.tests)
-    words = " ".join(["python -m pytest -o addopts=", *options.pytest_args, *options.tests])
+    words = "python -m pytest -o addopts= "
+    words += shlex.join([*options.pytest_args, *options.tests])
     shown = (
         f"`toprope sandbox run --dir {repository.folder} --environment "
         f"{out.with_name('environment.toml')} --name {repository.name} -- {words}`"
