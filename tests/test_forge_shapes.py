@@ -91,6 +91,19 @@ def test_the_file_that_pytest_would_read_is_read():
     assert selecting(files) == ("-m", "a")
 
 
+def test_a_repository_that_makes_errors_of_warnings(tmp_path):
+    """Plug-ins that a warm worker has imported are a warning to pytest: anyio brings one here."""
+    folder = write(
+        tmp_path / "strict",
+        {
+            "sums.py": CODE,
+            "test_sums.py": "from sums import add\n\ndef test_add():\n    assert add(1, 2) == 3\n",
+            "pytest.ini": "[pytest]\nfilterwarnings = error\n",
+        },
+    )
+    assert len(made(folder, tmp_path).taskset.ordinary) == 1
+
+
 def test_tests_that_the_repository_leaves_out_are_left_out(tmp_path):
     folder = write(
         tmp_path / "stress",

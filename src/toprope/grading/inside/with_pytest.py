@@ -13,7 +13,10 @@ from . import warm
 from .watch import Watch
 
 _LONGEST_TEXT = 4000  # characters of a failure's text, its end
-_ALWAYS = ["-o", "addopts=", "--rootdir=.", "-q", "--color=no"]
+# A warm worker has plug-ins imported before pytest can rewrite them. Where a repository makes
+# errors of warnings, saying so would end every run.
+_QUIET = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+_ALWAYS = ["-o", "addopts=", "--rootdir=.", "-q", "--color=no", *_QUIET]
 
 
 class Reporter:
