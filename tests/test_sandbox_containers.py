@@ -19,6 +19,7 @@ import pytest
 
 import toprope
 from container_image import PACKAGES, PYTHON, import_image
+from told import TELL
 from toprope.sandbox import (
     Job,
     Limits,
@@ -35,16 +36,6 @@ from toprope.tasks import make_tree
 from toprope.terms import Environment
 
 SOURCE = str(Path(toprope.__file__).parent.parent)
-TELL = """
-import errno, json, os, socket, sys, time
-def tell(value): os.write(RESULT_FD, json.dumps(value).encode())
-def error(action, *arguments):
-    try:
-        action(*arguments)
-    except OSError as problem:
-        return errno.errorcode[problem.errno]
-    return "done"
-"""
 
 
 @pytest.fixture(scope="module")

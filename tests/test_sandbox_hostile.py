@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_as_user import opened_by
+from told import TELL
 from toprope.sandbox import Job, Limits, Result, Sandbox
 
 
@@ -28,18 +29,6 @@ def run(sandbox: Sandbox, program: str, **limits: float) -> Result:
 def told(result: Result) -> object:
     assert result.status == "exited", (result, result.stdout.decode())
     return json.loads(result.result)
-
-
-TELL = """
-import errno, json, os, socket, sys, time
-def tell(value): os.write(RESULT_FD, json.dumps(value).encode())
-def error(action, *arguments):
-    try:
-        action(*arguments)
-    except OSError as problem:
-        return errno.errorcode[problem.errno]
-    return "done"
-"""
 
 
 def test_a_fork_bomb_meets_the_process_limit(sandbox: Sandbox) -> None:

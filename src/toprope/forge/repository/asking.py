@@ -35,7 +35,7 @@ for name in dict.fromkeys(parts()) if found else ():
     try:
         importlib.import_module(name)
         warm.append(name)
-    except Exception:
+    except Exception:  # whatever a plug-in raises: it is not kept warm, pytest tells of it later
         pass
 places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 places.update(path for path in sys.path if path.endswith(("/site-packages", "/dist-packages")))
