@@ -113,10 +113,10 @@ def test_kills_at_random_moments_one_after_another_change_nothing(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
     rng = random.Random(0)
-    moments = [f"{rng.uniform(0.1, 0.5) * whole['cpu_s']:.3f}" for _ in range(6)]
+    moments = [f"{rng.uniform(0.05, 0.3) * whole['cpu_s']:.3f}" for _ in range(6)]
     (found,) = sit(tmp_path, micro_tasks, micro_student, *moments, "")
     killed = [at["status"] for at in found["sittings"]].count(KILLED)
-    assert killed >= 3  # the later ones may find the climb done
+    assert killed >= 2  # the later ones may find the climb done
     assert found["left"] == whole["left"]
 
 

@@ -1,4 +1,4 @@
-"""`toprope bench`: measure this machine, so that a plan can start from it."""
+"""`toprope bench`: measure this machine for a plan, and ways of training against each other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Annotated
 
 import typer
 
+from toprope.cli import bench_arms
+
 app = typer.Typer(no_args_is_help=True)
+app.command("arms")(bench_arms.command)
 
 
 @app.callback()
 def bench() -> None:
-    """Measure this machine."""
+    """Measure this machine, or ways of training against each other."""
 
 
 @app.command("machine")

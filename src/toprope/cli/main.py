@@ -26,7 +26,7 @@ from toprope.terms import TopropeError
 OK, FAILED, USAGE, INTERRUPTED, INTERNAL = range(5)
 
 VERBS = {
-    "bench": "Measure this machine, to plan from it.",
+    "bench": "Measure this machine, or ways of training against each other.",
     "climb": "Run the loop: measure, seed, reinforce, report.",
     "doctor": "Say what this machine can do, and the fix for what it cannot.",
     "eval": "Compare checkpoints and endpoints on a taskset.",
@@ -41,6 +41,7 @@ VERBS = {
 }
 
 KEEPS = {
+    "bench": "finished runs are kept, run the same command to go on",
     "climb": "what was done is kept, run the same command to go on",
     "tasks": "what a make has found is kept, run the same command to go on",
     "teacher": "what was recorded is kept, run the same command to record the rest",

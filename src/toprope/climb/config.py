@@ -94,7 +94,7 @@ class Climbing(_Section):
 class Evaluation(_Section):
     """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out."""
 
-    heldout_tasks: Count = 60
+    heldout_tasks: Count = 120
     before_draws: Positive = 4
     seeded_draws: Positive = 4
     after_draws: Positive = 8
@@ -108,13 +108,15 @@ class Evaluation(_Section):
 class Limits(_Section):
     """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs.
 
-    `flops` are those of the student outside evaluation; 0 sets no limit.
+    `flops` are those of the student outside evaluation, with `count_teacher` the teacher's
+    too; 0 sets no limit.
     """
 
-    minutes: Annotated[float, Field(ge=0)] = 13.2
-    reserve_minutes: Annotated[float, Field(ge=0)] = 2.4
+    minutes: Annotated[float, Field(ge=0)] = 13.6
+    reserve_minutes: Annotated[float, Field(ge=0)] = 2.8
     steps: Count = 1000
     flops: Annotated[float, Field(ge=0)] = 0
+    count_teacher: bool = False
     checkpoint_every: Positive = 10
     threads: Count = 0
     sandbox_workers: Positive = 2

@@ -201,6 +201,11 @@ class Climb:
         """Return the run's wall-clock seconds over all its sittings."""
         return float(self.elapsed_before + self.crew.meters.since_start())
 
+    def flops(self) -> float:
+        """Return the committed FLOPs that `limits.flops` is a limit of."""
+        counted = self.crew.config.limits.count_teacher
+        return queries.flops_spent(self.crew.ledger.db, with_teacher=counted)
+
     def why_stop(self) -> str:
         """Return why the climbing ends here, or nothing while it goes on."""
         limits = self.crew.config.limits
@@ -208,8 +213,9 @@ class Climb:
             return f"{limits.steps} iterations were asked for"
         if limits.minutes and self.spent() > 60 * (limits.minutes - limits.reserve_minutes):
             return f"the {limits.minutes:g} minutes that were given are used"
-        if limits.flops and queries.flops_spent(self.crew.ledger.db) >= limits.flops:
-            return f"the {limits.flops:.3g} student FLOPs that were given are used"
+        if limits.flops and self.flops() >= limits.flops:
+            whose = "student and teacher" if limits.count_teacher else "student"
+            return f"the {limits.flops:.3g} {whose} FLOPs that were given are used"
         now = self.crew.ledger.counts()
         if not now[State.LIVE] and not now[State.UNSEEN] and not now[State.COLD]:
             return "every task is mastered, parked or broken"
