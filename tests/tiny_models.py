@@ -1,13 +1,23 @@
-"""Tiny random models of the two families that the student may come from."""
+"""Tiny random models of the families that the student may come from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
-FAMILIES = ("llama", "qwen2")
+FAMILIES = ("llama", "qwen2", "gemma3", "mistral")
+WINDOW = 6  # tokens that a sliding layer sees: fewer than a prompt and its answer have
 SIZES = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -27,6 +37,13 @@ def tiny_model(family: str, *, vocabulary: int = 64, seed: int = 0, **changes: A
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     settings = {**SIZES, "vocab_size": vocabulary, "tie_word_embeddings": True, **changes}
+    if family == "gemma3":
+        layers = ["sliding_attention", "full_attention"]
+        more = {"head_dim": 8, "query_pre_attn_scalar": 8, "layer_types": layers}
+        settings = {**settings, **more, "sliding_window": WINDOW, **changes}
+        return Gemma3ForCausalLM(Gemma3TextConfig(**settings)).eval()
+    if family == "mistral":
+        return MistralForCausalLM(MistralConfig(sliding_window=WINDOW, **settings)).eval()
     if family == "llama":
         return LlamaForCausalLM(LlamaConfig(**settings)).eval()
     return Qwen2ForCausalLM(Qwen2Config(**settings)).eval()

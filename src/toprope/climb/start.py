@@ -36,6 +36,7 @@ from toprope.policy.device import find_device
 from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
+from toprope.policy.supported import require_supported
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
@@ -72,6 +73,7 @@ def assemble(
     )
     tokenizer = load_tokenizer(student)
     model = load_model(student, dtype=config.student.dtype, device=config.student.device)
+    require_supported(model)
     if config.student.lora_rank:
         add_adapters(model, config.student.lora_rank, seed=config.seed)
     meters, shape = Meters(), Shape.of(model)

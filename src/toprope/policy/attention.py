@@ -16,11 +16,17 @@ import torch
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
-from toprope.policy.cache import GroupCache
+from toprope.policy.cache import GroupCache, Part
+from toprope.terms import TopropeError
 
 NAME = "toprope"
 # Up to here the scores of a row are few enough to be kept whole.
 LONGEST_PRODUCTS = 1024
+_NOT_COMPUTED = ("softcap", "s_aux", "head_mask")
+
+
+class UnknownAttention(TopropeError):
+    """A model's layers attend in a way that is not computed here."""
 
 
 def _repeat_heads(x: torch.Tensor, times: int) -> torch.Tensor:
@@ -33,14 +39,15 @@ def _plain(
     value: torch.Tensor,
     mask: torch.Tensor | None,
     scaling: float,
+    window: int | None = None,
 ) -> torch.Tensor:
     """Return ordinary attention, (B, T, H, E), of T queries to L keys (True in the mask: allowed).
 
-    Without a mask it is causal, the last query seeing all keys.
+    Without a mask it is causal, the last query seeing all keys, or the `window` nearest.
     """
     T, L = query.shape[2], key.shape[2]
-    if mask is None and T < L:
-        mask = _causal(T, L, query.device)
+    if mask is None and (T < L or _narrows(window, L)):
+        mask = _causal(T, L, query.device, window)
     if query.device.type == "cpu" and query.shape[2] <= LONGEST_PRODUCTS:
         return _by_products(query, key, value, mask, scaling)
     times = query.shape[1] // key.shape[1]
@@ -79,22 +86,38 @@ def _by_products(
     return out.transpose(1, 2).contiguous()
 
 
-def _causal(T: int, L: int, device: torch.device) -> torch.Tensor:
+def _narrows(window: int | None, L: int) -> bool:
+    """Return whether a sliding window hides anything of L tokens."""
+    return window is not None and window < L
+
+
+def _causal(T: int, L: int, device: torch.device, window: int | None = None) -> torch.Tensor:
     """Return which of L keys (1, 1, T, L) each of the last T tokens may see."""
-    return torch.ones(1, 1, T, L, dtype=torch.bool, device=device).tril_(L - T)
+    seen = torch.ones(1, 1, T, L, dtype=torch.bool, device=device).tril_(L - T)
+    return seen.triu_(L - T - window + 1) if window is not None else seen
 
 
-def _prefill(query: torch.Tensor, cache: GroupCache, layer: int, scaling: float) -> torch.Tensor:
+def _near(mask: torch.Tensor, positions: torch.Tensor, window: int) -> torch.Tensor:
+    """Return a packed row's mask (B, 1, D, D) without what is `window` or more tokens back."""
+    if int(positions.max()) < window:
+        return mask
+    back = positions[:, None, :, None] - positions[:, None, None, :]
+    return mask & (back < window)
+
+
+def _prefill(
+    query: torch.Tensor, cache: GroupCache, layer: int, scaling: float, window: int | None
+) -> torch.Tensor:
     """Return the attention of parts of prompts that lie end to end in one row, (1, N, H, E).
 
     Each part sees its own prompt alone, so no token is padding and no product crosses prompts.
     """
     queries = query.split([part.size for part in cache.parts], dim=2)
-    found = [
-        _plain(own, *cache.seen(layer, part), None, scaling)
-        for own, part in zip(queries, cache.parts, strict=True)
-    ]
-    return torch.cat(found, 1)
+
+    def one(own: torch.Tensor, part: Part) -> torch.Tensor:
+        return _plain(own, *cache.seen(layer, part), None, scaling, window)
+
+    return torch.cat([one(*pair) for pair in zip(queries, cache.parts, strict=True)], 1)
 
 
 def _decode(
@@ -104,6 +127,7 @@ def _decode(
     cache: GroupCache,
     layer: int,
     scaling: float,
+    window: int | None,
 ) -> torch.Tensor:
     """Return one decoding step's attention, (R, 1, H, E).
 
@@ -126,7 +150,10 @@ def _decode(
     to_own = torch.bmm(rows, mine_key.transpose(1, 2))
     to_own = to_own.view(P, G, K, S, t + 1).transpose(1, 2).reshape(P, K, G * S, t + 1)
     scores = torch.cat([to_prompt.view(P, K, G * S, L), to_own], dim=-1).float().mul_(scaling)
-    scores.view(P, K, G, S, -1)[..., :L] += cache.prompt_mask[:, None, :, None]
+    prompt_mask, own_mask = cache.masks(window)
+    scores.view(P, K, G, S, -1)[..., :L] += prompt_mask[:, None, :, None]
+    if own_mask is not None:
+        scores[..., L:] += own_mask
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
     out = torch.bmm(weights[..., :L].reshape(P * K, G * S, L), prompt_value.view(P * K, L, E))
     own_weights = weights[..., L:].view(P, K, G, S, t + 1).transpose(1, 2)
@@ -143,18 +170,32 @@ def attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     cache: GroupCache | None = None,
-    **_: Any,
+    sliding_window: int | None = None,
+    position_ids: torch.Tensor | None = None,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as transformers asks, (B, H, T, E) in and (B, T, H, E) out."""
+    """Attend as transformers asks, (B, H, T, E) in and (B, T, H, E) out.
+
+    Raises:
+        UnknownAttention: the model's layers ask for something that is not computed here.
+    """
+    strange = [name for name in _NOT_COMPUTED if more.get(name) is not None]
+    if strange:
+        raise UnknownAttention(
+            f"the model's attention needs {', '.join(strange)}, which toprope does not compute: "
+            "choose a student of another family"
+        )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if cache is not None and cache.width:
         layer = int(module.layer_idx)  # type: ignore[arg-type]
-        return _decode(query, key, value, cache, layer, scale), None
+        return _decode(query, key, value, cache, layer, scale, sliding_window), None
     if cache is not None:
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         cache.fill(layer, key, value)
-        return _prefill(query, cache, layer, scale), None
-    return _plain(query, key, value, attention_mask, scale), None
+        return _prefill(query, cache, layer, scale, sliding_window), None
+    if attention_mask is not None and sliding_window is not None and position_ids is not None:
+        attention_mask = _near(attention_mask, position_ids, sliding_window)
+    return _plain(query, key, value, attention_mask, scale, sliding_window), None
 
 
 AttentionInterface.register(NAME, attention)

@@ -88,6 +88,23 @@ class GroupCache:
         """The position (R, 1) of each row's next token."""
         return self.cuts.reshape(-1, 1) + self.step
 
+    def masks(self, window: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the next token adds to its scores: (P, G, L) of prompts, (t+1,) of own ones.
+
+        With a sliding `window` only that many tokens are seen, the token itself among them.
+        None where no own token is hidden.
+        """
+        if window is None or int(self.cuts.max()) + self.step < window:
+            return self.prompt_mask, None
+        L = self.prompt_mask.shape[2]
+        far = self.cuts[:, :, None] + self.step - torch.arange(L) >= window
+        prompt = self.prompt_mask.masked_fill(far, float("-inf"))
+        if self.step < window:
+            return prompt, None
+        own = torch.zeros(self.step + 1)
+        own[: self.step + 1 - window] = float("-inf")
+        return prompt, own
+
     def _mask(self) -> None:
         """Hide (P, G, L) what lies behind a row's cut."""
         L = self.prompt[0][0].shape[2]
