@@ -1,4 +1,7 @@
-"""`toprope teacher`: serve a local model, record its attempts, check a recording."""
+"""`toprope teacher`: serve a local model, record its attempts, check a recording.
+
+`test`, `cache` and `export` are in `teacher_spend.py`, `sample` in `sample.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from toprope.cli import sample
+from toprope.cli import sample, teacher_spend
 from toprope.grading import Grader
 from toprope.harness.lines import express
 from toprope.sandbox import lacking, open_sandbox
@@ -53,6 +56,9 @@ def serve_model(
 
 
 app.command("sample")(sample.command)
+app.command("test")(teacher_spend.try_once)
+app.command("cache")(teacher_spend.show_cache)
+app.command("export")(teacher_spend.export)
 
 
 @app.command("record")

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -66,6 +66,10 @@ class Sampling:
         if not flat["logprobs"]:
             del flat["logprobs"]
         return {**flat, "stop": list(self.stop), **extra}
+
+    def with_logprobs(self, max_tokens: int) -> Sampling:
+        """The same with log-probabilities asked for, and another limit."""
+        return replace(self, logprobs=True, max_tokens=max_tokens)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Sampling:
@@ -188,8 +192,10 @@ class Endpoint:
             if wait is not None:
                 self._pace.pause(min(wait, self._wire.times.total_s))
             raise Lost(f"status {answer.status}: {text[:200]!r}", wait_s=wait)
-        if body is not None and (taught := self.refusals.learn(answer.status, text, body)):
-            self._say(taught)
+        taught, new = self.refusals.learn(answer.status, text, body or {})
+        if taught:
+            if new:
+                self._say(taught)
             raise Lost(taught, taught=True)
         key = f"${self.key_variable}" + ("" if self.secret else ", which is not set")
         raise EndpointError(

@@ -25,6 +25,7 @@ class Refusals:
     def __init__(self) -> None:
         self.dropped: list[str] = []
         self.limit = LIMIT
+        self._lessons: set[str] = set()
         self._limits_refused: set[str] = set()
         self._lock = threading.Lock()
 
@@ -35,25 +36,30 @@ class Refusals:
             kept[self.limit] = kept.pop(LIMIT)
         return kept
 
-    def learn(self, status: int, text: str, sent: Mapping[str, Any]) -> str:
-        """What a refusal of `sent` teaches, in words; "" if it names none of its settings.
+    def learn(self, status: int, text: str, sent: Mapping[str, Any]) -> tuple[str, bool]:
+        """What a refusal of `sent` teaches, in words, and whether that is new.
 
-        After words, the same question is worth asking again.
+        No words if it names none of its settings; after words, the same question is worth
+        asking again.
         """
         name = _named(text, sent) if status in _STATUSES else None
-        if name is None:
-            return ""
         with self._lock:
-            if name not in (LIMIT, OTHER_LIMIT):
-                if name not in self.dropped:
-                    self.dropped.append(name)
-                return f"the endpoint takes no {name}; it is asked without"
-            self._limits_refused.add(name)
-            other = OTHER_LIMIT if name == LIMIT else LIMIT
-            if other in self._limits_refused:
-                return ""  # it is the number that is refused, not its name
-            self.limit = other
-            return f"the endpoint takes {other} in place of {name}"
+            lesson = self._lesson(name) if name else ""
+            new = lesson not in self._lessons
+            self._lessons.add(lesson)
+            return lesson, new
+
+    def _lesson(self, name: str) -> str:
+        if name not in (LIMIT, OTHER_LIMIT):
+            if name not in self.dropped:
+                self.dropped.append(name)
+            return f"the endpoint takes no {name}; it is asked without"
+        self._limits_refused.add(name)
+        other = OTHER_LIMIT if name == LIMIT else LIMIT
+        if other in self._limits_refused:
+            return ""  # it is the number that is refused, not its name
+        self.limit = other
+        return f"the endpoint takes {other} in place of {name}"
 
 
 def _named(text: str, sent: Mapping[str, Any]) -> str | None:
@@ -64,7 +70,7 @@ def _named(text: str, sent: Mapping[str, Any]) -> str | None:
         return told
     places = {}
     for name in known:
-        mark = rf"['\"`]{name}['\"`]" if name in _WORDS else rf"(?<![a-z_]){name}(?![a-z_])"
+        mark = rf"['\"`]{name}\\?['\"`]" if name in _WORDS else rf"(?<![a-z_]){name}(?![a-z_])"
         if found := re.search(mark, text):
             places[name] = found.start()
     return min(places, key=lambda name: places[name], default=None)
