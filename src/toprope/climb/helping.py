@@ -23,7 +23,7 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     cold = crew.cold()
     diagnosis = crew.ledger.last_note("diagnosis") or {}
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
-    seeded = False
+    seeded = asked = False
     for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
@@ -32,7 +32,8 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
             seeded = True
         elif help_.pilots:
             measure.pilot(crew, iteration, help_.pilots, crew.config.seeding.pilot_draws)
-    if crew.teacher is not None and crew.teacher.ended:
+        asked = asked or bool(help_.attempts)
+    if crew.teacher is not None and (crew.teacher.ended or asked):
         crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     if not seeded:
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
@@ -50,7 +51,7 @@ def quiet_reason(crew: Crew) -> str:
     if not now[State.COLD]:
         return "parked"
     ended = crew.ledger.last_note(ENDED)
-    if ended is not None:
+    if ended:
         return str(ended)
     used = crew.ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]
     wanted = crew.config.seeding.demonstrations

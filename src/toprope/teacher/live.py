@@ -159,8 +159,15 @@ class LiveTeacher:
             return None
         try:
             answer = Answer(**json.loads(found.answer))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None  # a row that somebody changed
+        if not isinstance(answer.text, str):
+            return None
+        answer = replace(
+            answer,
+            prompt_tokens=found.prompt_tokens,
+            completion_tokens=found.completion_tokens,
+        )
         self._cache.reuse(key, task.split.value)
         return self._keep(task, index, Given(answer, cached=True))
 
