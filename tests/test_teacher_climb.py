@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 from faulty_server import FAULTS, faulty_server
 from micro_world import make_tasks, short_settings
 from toprope.cli.main import FAILED, main
+from toprope.climb import run
 from toprope.climb.run import climb
 from toprope.climb.spending import before_spending
+from toprope.harness.lines import express
 from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import save_taskset
 from toprope.teacher.openai import KEY_VARIABLE
+from toprope.teacher.reference import ReferenceTeacher
+from toprope.terms import Attempt, Task
 
 KEY = "sk-live-0123456789abcdef"
 
@@ -115,6 +120,35 @@ def test_a_second_run_asks_nobody_for_what_a_first_one_paid(
     assert second["cost_usd"] == 0
     with Ledger.open(tmp_path / "two") as ledger:
         assert {row[-1] for row in ledger.journal.calls()} == {0}  # not one was asked live
+
+
+class PaidBefore(ReferenceTeacher):
+    """Knows the fixes, as a live teacher does whose attempts are all in the cache."""
+
+    name = "tutor"
+    answer_key = False
+
+    def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
+        given = super().attempts(task, n, start)
+        return [replace(a, cached=True, prompt_tokens=30, completion_tokens=12) for a in given]
+
+
+def test_cached_tokens_are_the_teachers_share_and_no_money(
+    letters: Path,
+    micro_student: Path,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "make_teacher", lambda *given, **named: PaidBefore(express))
+    config = settings(letters, micro_student, "http://127.0.0.1:9",
+                      "teacher.price_per_million_input=1.0")  # fmt: skip
+    teacher = climb(config, tmp_path / "run", sandbox=sandbox)["teacher"]
+    assert teacher["share_by_window"][0]["share"] > 0
+    assert teacher["tokens"] == 42 * teacher["calls"] > 0
+    assert teacher["cost_usd"] == 0
+    with Ledger.open(tmp_path / "run") as ledger:
+        assert {kind for (kind,) in ledger.db.execute("SELECT kind FROM seeds")} == {"replayed"}
 
 
 def test_nothing_is_spent_where_nobody_agrees(
