@@ -52,7 +52,12 @@ def test_a_teacher_is_not_asked_again_for_what_a_kill_kept_from_the_ledger(
             raise Killed
 
     with chat_server(lambda body: "I do not know") as server:
-        teacher = ('teacher.kind="openai"', f'teacher.endpoint="{server.url}"', "limits.steps=2")
+        teacher = (
+            'teacher.kind="openai"',
+            f'teacher.endpoint="{server.url}"',
+            "limits.steps=2",
+            "teacher.cache=false",
+        )
         config = short_settings(letters, micro_student, *teacher)
         climb(config, whole, sandbox=sandbox)
         asked = questions(server.asked)

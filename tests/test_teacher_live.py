@@ -18,7 +18,7 @@ from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.teacher import Budget, BudgetExhausted, Price
 from toprope.teacher.live import LiveTeacher
-from toprope.teacher.openai import Endpoint, EndpointError
+from toprope.teacher.openai import Endpoint
 from toprope.teacher.protocol import Kept
 from toprope.terms import Outcome, Task
 
@@ -56,6 +56,10 @@ def process(url: str, sandbox: Sandbox, kept: Kept, calls: int | None = None) ->
     return teacher
 
 
+def answers(kept: dict[str, Any]) -> int:
+    return sum("answer" in value for value in kept.values())
+
+
 def test_what_was_answered_before_a_kill_is_not_asked_again(
     task: Task, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -80,9 +84,10 @@ def test_each_answer_is_kept_as_it_lands_though_another_question_fails(
     kept: dict[str, Any] = {}
     with chat_server(tutor, ["", "404"]) as server:
         first = process(server.url, sandbox, kept)
-        with pytest.raises(EndpointError):
-            first.attempts(task, 2)
-        assert len(kept) == 1
+        given = first.attempts(task, 2)
+        lost = [attempt.outcome is Outcome.INFRA for attempt in given]
+        assert sorted(lost) == [False, True]  # whichever of the two came second
+        assert answers(kept) == 1
         assert len(process(server.url, sandbox, kept).attempts(task, 2)) == 2
     assert len(server.asked) == 3
 
@@ -93,7 +98,7 @@ def test_another_question_is_asked_anew(task: Task, sandbox: Sandbox) -> None:
         process(server.url, sandbox, kept).attempts(task, 1)
         other = dataclasses.replace(task, statement="median is wrong, said otherwise")
         process(server.url, sandbox, kept).attempts(other, 1)
-    assert len(server.asked) == len(kept) == 2
+    assert len(server.asked) == answers(kept) == 2
 
 
 def test_a_budget_holds_over_all_the_processes_of_a_run(task: Task, sandbox: Sandbox) -> None:

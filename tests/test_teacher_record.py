@@ -246,7 +246,7 @@ def test_teachers_are_opened_by_kind(recorded: Path) -> None:
     assert opened is not None
     assert opened.name == "tutor"
     with chat_server(tutor) as server:
-        live = open_teacher("openai", endpoint=server.url)
+        live = open_teacher("openai", endpoint=Endpoint(server.url))
     assert live is not None
     assert (live.name, live.parameters) == ("tutor-1b", 1_000_000)
     with pytest.raises(TeacherError, match="endpoint"):

@@ -7,13 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from toprope.climb import teacher as climb_teacher
+from toprope.climb.config import load_config
+from toprope.sandbox import open_sandbox
+from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint
-from toprope.teacher.server import ServerError, ServerSettings, TeacherServer, about
+from toprope.teacher.server import ServerError, ServerSettings, TeacherServer, about, gguf_sha256
 
 STAND_IN = """
 import json, os, sys, threading
@@ -97,6 +103,28 @@ def test_the_server_dies_with_a_parent_that_is_killed(
     user.send_signal(signal.SIGKILL)
     user.wait()
     user.stdout.close()
+    assert gone_soon(url)
+
+
+def test_a_climb_of_a_local_teacher_starts_its_server_and_ends_it(
+    model: Path, program: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPROPE_CACHE", str(tmp_path))
+    monkeypatch.setattr(climb_teacher, "TeacherServer", partial(TeacherServer, program=program))
+    config = load_config("small", ["teacher.kind=llama", f"teacher.model={model}"])
+    sandbox = open_sandbox(workers=1)
+    try:
+        with ExitStack() as held:
+            teacher = climb_teacher.make_teacher(
+                config.teacher, sandbox, held, resumed=False, say=lambda text: None
+            )
+            assert isinstance(teacher, LiveTeacher)
+            url = teacher._endpoint.url.removesuffix("/v1")
+            assert listens(url)
+            assert teacher.name == "tutor"
+            assert teacher._identity["sha256"] == gguf_sha256(model)
+    finally:
+        sandbox.close()
     assert gone_soon(url)
 
 

@@ -269,3 +269,4 @@ class Attempt:
     why: str
     action: str | None
     cost_usd: float = 0.0
+    cached: bool = False

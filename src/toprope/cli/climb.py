@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from toprope.cli import terminal
+
+if TYPE_CHECKING:
+    from toprope.climb.config import ClimbConfig
 
 
 def command(
@@ -20,7 +26,7 @@ def command(
         typer.Option("--set", help="Override a setting, e.g. --set climbing.group=4."),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="none, recorded, reference or openai.")
+        str | None, typer.Option(help="none, recorded, reference, openai or llama.")
     ] = None,
     flops_of: Annotated[
         Path | None,
@@ -34,6 +40,9 @@ def command(
         typer.Option(
             "--unsafe-local", help="Run model-written code without isolation. Marks the report."
         ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Agree to what a teacher may cost, without being asked.")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Print the settings, resolved, and stop.")
@@ -57,18 +66,37 @@ def command(
         typer.echo(to_toml(config))
         return
     folder = run or Path("runs") / Path(recipe).stem
+    _agree(config, folder, yes)
     from toprope.cli.view import ClimbView
     from toprope.climb.run import climb
     from toprope.report.page import write_report
     from toprope.report.words import as_text, closing, unsafe
 
     with ClimbView(folder) as view:
-        summary = climb(config, folder, watch=view.show, unsafe_local=unsafe_local)
+        summary = climb(config, folder, watch=view.show, unsafe_local=unsafe_local, say=_say)
     page = write_report(folder)
     typer.echo(f"\n{as_text(closing(summary))}")
     if (why := unsafe(summary)) is not None:
         typer.secho(f"\nunsafe: {why}", fg=typer.colors.RED, err=True)
     typer.echo(f"\nreport: {page}\nsummary: {folder / 'summary.json'}")
+
+
+def _agree(config: ClimbConfig, folder: Path, yes: bool) -> None:
+    """Show what a teacher may cost, and ask; where nobody can be asked, refuse."""
+    from toprope.climb.spending import before_spending, refuse_unasked
+
+    told = before_spending(config, folder)
+    for line in told:
+        terminal.echo(line)
+    if not told or yes:
+        return
+    if not sys.stdin.isatty():
+        raise refuse_unasked()
+    typer.confirm("Ask this teacher?", abort=True)
+
+
+def _say(text: str) -> None:
+    terminal.echo(text, err=True)
 
 
 def _as_much_as(run: Path, count_teacher: bool) -> list[str]:

@@ -37,7 +37,7 @@ VERBS = {
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",
     "tasks": "Make, convert, check, show and grade tasks.",
-    "teacher": "Sample, serve, record and verify a teacher.",
+    "teacher": "Try, serve, sample, record and verify a teacher; its cache.",
 }
 
 KEEPS = {

@@ -1,4 +1,7 @@
-"""`toprope teacher`: serve a local model, record its attempts, check a recording."""
+"""`toprope teacher`: serve a local model, record its attempts, check a recording.
+
+`test`, `cache` and `export` are in `teacher_spend.py`, `sample` in `sample.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from toprope.cli import sample
+from toprope.cli import sample, teacher_spend
 from toprope.grading import Grader
 from toprope.harness.lines import express
 from toprope.sandbox import lacking, open_sandbox
 from toprope.tasks import Taskset, load_environments, load_taskset, refuse_foreign
 from toprope.teacher.answers import AnswerBank
+from toprope.teacher.choose import introduce
 from toprope.teacher.openai import Endpoint
 from toprope.teacher.prompt import SYSTEM
 from toprope.teacher.protocol import TeacherError
 from toprope.teacher.record import Progress, Work, record
 from toprope.teacher.recorded import recording_path
 from toprope.teacher.rows import Header, Recorder, Recording, read_recording, write_recording
-from toprope.teacher.server import About, ServerSettings, TeacherServer, about, gguf_sha256
+from toprope.teacher.server import About, ServerSettings, TeacherServer, gguf_sha256
 from toprope.teacher.verify import verify
 from toprope.terms import Split
 
@@ -53,6 +57,9 @@ def serve_model(
 
 
 app.command("sample")(sample.command)
+app.command("test")(teacher_spend.try_once)
+app.command("cache")(teacher_spend.show_cache)
+app.command("export")(teacher_spend.export)
 
 
 @app.command("record")
@@ -60,6 +67,7 @@ def record_attempts(
     out: Annotated[Path, typer.Option(help="A .jsonl file; what is in it is kept.")],
     taskset: TasksetName = "default",
     endpoint: EndpointUrl = "",
+    model: Annotated[str, typer.Option(help="The model's name at the endpoint.")] = "",
     tasks: Annotated[int, typer.Option(help="So many training tasks; 0: all.")] = 0,
     attempts: Annotated[int, typer.Option(help="At most so many for each task.")] = 4,
     stop_at_first: Annotated[
@@ -90,7 +98,7 @@ def record_attempts(
 ) -> None:
     """Record a teacher's attempts at training tasks, each verified in the sandbox."""
     loaded = load_taskset(taskset)
-    asked = Endpoint(endpoint) if endpoint else None
+    asked = Endpoint(endpoint, model=model or "default") if endpoint else None
     told = _about(asked, server, gguf)
     header = Header(
         teacher=name or told.model,
@@ -183,7 +191,7 @@ def _model_file(model: str) -> Path:
 
 
 def _about(endpoint: Endpoint | None, server: str, gguf: Path | None) -> About:
-    told = about(endpoint) if endpoint else About("", "", "", None)
+    told = introduce(endpoint) if endpoint else About("", "", "", None)
     found = About(
         model=told.model or (gguf.stem if gguf else ""),
         server=server or told.server,

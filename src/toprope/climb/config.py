@@ -5,6 +5,7 @@ Every contradiction is refused with a sentence that says what to change.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from toprope.terms import TopropeError
 
+# What may differ when a run is resumed: what a teacher may cost, and how patiently it is asked.
+TEACHER_LIMITS = (
+    "max_tokens", "max_calls", "max_usd", "key_variable", "concurrency", "requests_per_minute",
+    "tokens_per_minute", "tries", "back_off_s", "connect_s", "read_s", "total_s", "threads",
+)  # fmt: skip
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -47,13 +53,48 @@ class Student(_Section):
 
 
 class Teacher(_Section):
-    """Where help comes from: `none`, `recorded`, `reference` or an endpoint's address."""
+    """Where help comes from, what it may cost, and how an endpoint is asked.
 
-    kind: Literal["none", "recorded", "reference", "openai"] = "recorded"
+    `kind` is `none`, `recorded`, `reference`, `openai` (an endpoint) or `llama` (a GGUF file that
+    is served on this machine). A limit or price of 0 is none. Money is limited where a price is
+    set, calls and money where a teacher is asked live.
+    """
+
+    kind: Literal["none", "recorded", "reference", "openai", "llama"] = "recorded"
     recording: str = "default"
     endpoint: str = ""
     model: str = ""
+    key_variable: str = "TOPROPE_TEACHER_KEY"
     max_tokens: Count = 2_000_000
+    max_calls: Count = 500
+    max_usd: Annotated[float, Field(ge=0)] = 2.0
+    price_per_million_input: Annotated[float, Field(ge=0)] = 0.0
+    price_per_million_output: Annotated[float, Field(ge=0)] = 0.0
+    answer_tokens: Positive = 400
+    cache: bool = True
+    concurrency: Positive = 4
+    requests_per_minute: Annotated[float, Field(ge=0)] = 0.0
+    tokens_per_minute: Annotated[float, Field(ge=0)] = 0.0
+    tries: Positive = 5
+    back_off_s: Annotated[float, Field(gt=0)] = 1.0
+    connect_s: Annotated[float, Field(gt=0)] = 10.0
+    read_s: Annotated[float, Field(gt=0)] = 120.0
+    total_s: Annotated[float, Field(gt=0)] = 300.0
+    threads: Positive = 2
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Teacher:
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", self.key_variable):
+            raise ValueError(
+                "key_variable must be the name of an environment variable, in capitals: "
+                "keys themselves belong into the environment"
+            )
+        if re.search(r"@|\?|#", self.endpoint):
+            raise ValueError(
+                "endpoint must be a plain URL, without user, password, ? and #: "
+                f"put the key into ${self.key_variable}"
+            )
+        return self
 
 
 class ColdStart(_Section):
@@ -163,6 +204,11 @@ class ClimbConfig(_Section):
             raise ValueError("teacher.kind is 'openai' but teacher.endpoint is empty: name its URL")
         if self.teacher.endpoint and self.teacher.kind != "openai":
             raise ValueError("teacher.endpoint is set: teacher.kind must be 'openai' to use it")
+        if self.teacher.kind == "llama" and not self.teacher.model:
+            raise ValueError(
+                "teacher.kind is 'llama' but teacher.model is empty: name a GGUF file, or a model "
+                "of `toprope models list`"
+            )
         if self.limits.minutes and self.limits.reserve_minutes >= self.limits.minutes:
             raise ValueError(
                 "limits.reserve_minutes leaves nothing of limits.minutes: raise minutes"

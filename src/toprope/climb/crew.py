@@ -23,6 +23,7 @@ from toprope.ledger.queries import PLAIN, VERIFIED
 from toprope.ledger.rows import PILOT, TRAINING_SIDE
 from toprope.ledger.store import Ledger
 from toprope.tasks import Taskset
+from toprope.teacher import Teacher
 from toprope.terms import Episode, Mode, Split, State, Task
 
 
@@ -42,6 +43,7 @@ class Crew:
     base_player: Callable[[], Player]
     watch: Watch
     heldout: Sequence[Task]
+    teacher: Teacher | None = None
     version: int = 0
     episodes: list[Episode] = field(default_factory=list)
 

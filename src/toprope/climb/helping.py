@@ -13,8 +13,9 @@ from toprope.terms import Attempt, State
 
 Tell = Callable[[int, str], None]
 ASKED = "asked"  # the note of an iteration in which a teacher was asked
-RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
-_KINDS = {"recorded": RECORDED, "reference": REFERENCE, "openai": FRESH}
+ENDED = "teacher_ended"  # the note of why the teacher gives no more: budget or unreachable
+REPLAYED = "replayed"  # the kind of a seed that some run paid for before
+_KINDS = {"recorded": "recorded", "reference": "reference", "openai": "fresh", "llama": "fresh"}
 
 
 def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
@@ -22,7 +23,7 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     cold = crew.cold()
     diagnosis = crew.ledger.last_note("diagnosis") or {}
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
-    seeded = False
+    seeded = asked = False
     for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
@@ -31,18 +32,27 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
             seeded = True
         elif help_.pilots:
             measure.pilot(crew, iteration, help_.pilots, crew.config.seeding.pilot_draws)
+        asked = asked or bool(help_.attempts)
+    if crew.teacher is not None and (crew.teacher.ended or asked):
+        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     if not seeded:
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
     return seeded
 
 
 def quiet_reason(crew: Crew) -> str:
-    """Return why the teacher was not asked: nothing_cold, exhausted, budget or parked."""
+    """Return why the teacher was not asked: nothing_cold, parked, budget, unreachable, exhausted.
+
+    The budget is that of the teacher, or of demonstrations.
+    """
     now = crew.ledger.counts()
     if not now[State.COLD] and not now[State.PARKED]:
         return "nothing_cold"
     if not now[State.COLD]:
         return "parked"
+    ended = crew.ledger.last_note(ENDED)
+    if ended:
+        return str(ended)
     used = crew.ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]
     wanted = crew.config.seeding.demonstrations
     return "budget" if wanted and used >= wanted else "exhausted"
@@ -77,6 +87,7 @@ def look_again(crew: Crew, iteration: int) -> None:
 def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
     """Learn from demonstrations and book every token that came from the teacher."""
     kind = _KINDS[crew.config.teacher.kind]
+    paid_before = {attempt.id for attempt in help_.attempts if attempt.cached}
     spent: dict[str, int] = {}
     own: dict[str, int] = {}
     seeds = []
@@ -87,7 +98,8 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
         spent[demo.task.id] = demo.teacher_tokens
         seeds.append(
             Seed(
-                iteration, 0, demo.task.id, help_.rung, demo.attempt_id, kind,
+                iteration, 0, demo.task.id, help_.rung, demo.attempt_id,
+                REPLAYED if demo.attempt_id in paid_before else kind,
                 tokens * crew.config.seeding.epochs,
             )
         )  # fmt: skip
@@ -109,11 +121,11 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
     """Book what the teacher was asked, at its price as if it had been asked live."""
     if help_.attempts:
         crew.ledger.note(iteration, ASKED, help_.rung)
-    live = crew.config.teacher.kind == "openai"
+    live = _KINDS[crew.config.teacher.kind] == "fresh"
     crew.ledger.record_teacher_calls(
         TeacherCall(
             a.id, a.task_id, help_.rung, a.prompt_tokens, a.completion_tokens,
-            a.cost_usd, a.outcome, live,
+            a.cost_usd, a.outcome, live and not a.cached,
         )
         for a in help_.attempts
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ from toprope.climb.loop import Climb
 from toprope.climb.rundir import SUMMARY, RunDir, disk_room, write_whole
 from toprope.climb.start import assemble
 from toprope.climb.status import Watch, unwatched
-from toprope.grading import Grader
-from toprope.harness import lines
+from toprope.climb.teacher import make_teacher
+from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import recompute
 from toprope.policy.load import resolve
 from toprope.sandbox import Sandbox, lacking, open_sandbox
 from toprope.tasks import load_environments, load_taskset, refuse_foreign
-from toprope.teacher import Teacher, open_teacher
 
 
 def climb(
@@ -30,8 +30,11 @@ def climb(
     watch: Watch = unwatched,
     unsafe_local: bool = False,
     sandbox: Sandbox | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Climb in the folder `run`, resuming what is there; return the summary, also written there.
+
+    `say` hears what a user should know and nothing depends on.
 
     Raises:
         TopropeError: a model, taskset, teacher or wall is missing, or settings contradict.
@@ -48,7 +51,8 @@ def climb(
                 environments=environments,
             )
             sandbox = held.enter_context(closing(opened))
-        teacher = _teacher(config, sandbox)
+        resumed = (run / LEDGER_NAME).exists()
+        teacher = make_teacher(config.teacher, sandbox, held, resumed=resumed, say=say)
         folder = RunDir(run)
         folder.claim(config)
         held.callback(folder.release)
@@ -75,18 +79,6 @@ def _climb(crew: Crew) -> None:
         crew.ledger.abandon()
         crew.ledger.record_facts({"status": "interrupted", "stop_reason": "interrupted"})
         raise
-
-
-def _teacher(config: ClimbConfig, sandbox: Sandbox) -> Teacher | None:
-    return open_teacher(
-        config.teacher.kind,
-        recording=config.teacher.recording,
-        endpoint=config.teacher.endpoint,
-        model=config.teacher.model,
-        max_tokens=config.teacher.max_tokens,
-        grader=Grader(sandbox),
-        express=lines.express,
-    )
 
 
 def write_summary(run: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from toprope.climb.config import ClimbConfig, ConfigError, load_whole, to_toml
+from toprope.climb.config import TEACHER_LIMITS, ClimbConfig, ConfigError, load_whole, to_toml
 from toprope.policy.checkpoint import prune, step_name
 from toprope.policy.store import DiskFull, means_full
 from toprope.terms import Episode, TopropeError
@@ -163,8 +163,8 @@ def _iteration_of(line: str) -> float:
 
 
 def _identity(config: ClimbConfig) -> dict[str, Any]:
-    """Return the settings that may not change on resume: all but the limits."""
-    return config.model_dump(exclude={"limits"})
+    """Return the settings that may not change on resume: all but limits, of a teacher too."""
+    return config.model_dump(exclude={"limits": True, "teacher": set(TEACHER_LIMITS)})
 
 
 def _differences(kept: ClimbConfig, now: ClimbConfig) -> str:

@@ -22,6 +22,7 @@ from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.status import Watch
+from toprope.climb.teacher import price
 from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS
 from toprope.harness.encode import has_form
@@ -69,6 +70,7 @@ def assemble(
         {
             **_facts(config, folder, taskset, student, sandbox),
             "teacher_parameters": teacher.parameters if teacher is not None else None,
+            "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
         }
     )
     tokenizer = load_tokenizer(student)
@@ -97,6 +99,7 @@ def assemble(
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,
         heldout=heldout,
+        teacher=teacher,
     )
 
 

@@ -136,8 +136,13 @@ def _by_rung(
     return counts
 
 
-def teacher(db: sqlite3.Connection, name: Any, window: int) -> dict[str, Any]:
-    """What the teacher was asked, what it cost, and how much of the learning was its own."""
+def teacher(
+    db: sqlite3.Connection, name: Any, window: int, *, priced: bool = True
+) -> dict[str, Any]:
+    """What the teacher was asked, what it cost, and how much of the learning was its own.
+
+    What it cost is None where no price was known (`priced`) and anything was asked.
+    """
     calls, tokens, cost = db.execute(
         "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), "
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
@@ -148,7 +153,7 @@ def teacher(db: sqlite3.Connection, name: Any, window: int) -> dict[str, Any]:
         "name": name,
         "calls": calls,
         "tokens": tokens,
-        "cost_usd": cost,
+        "cost_usd": cost if priced or not calls else None,
         "share_by_window": windows,
         "quiet_reason": windows[-1]["reason"] if windows else None,
         "last_used_iteration": last,

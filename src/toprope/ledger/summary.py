@@ -59,7 +59,9 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
         "states": {state.value: n for state, n in states.items()},
         "thawed": accounts.thawed(db, tasks),
         "heldout": _heldout(db, [t for t in tasks if t.split is Split.HELDOUT]),
-        "teacher": accounts.teacher(db, known.get("teacher"), window),
+        "teacher": accounts.teacher(
+            db, known.get("teacher"), window, priced=known.get("teacher_priced", True)
+        ),
         "graduation": _graduation(db),
         "compute": accounts.compute(db, known.get("peak_rss_gb")),
         "integrity": accounts.integrity(db),

@@ -1,8 +1,9 @@
 """Asks a model behind an endpoint for attempts, and judges each answer in the sandbox.
 
 Keeps what it was given by attempt id, and each raw answer as it lands where `keep_in` says;
-sets a call's worst case aside before it is made, and draws each attempt with a seed of its
-own. It must not know the student, or what keeps its answers.
+what some run paid for before is taken from the cache; a call's worst case is set aside before
+it is made. A question that gets no answer is an attempt of outcome `infra`, never an exception.
+It must not know the student, or what keeps its answers.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from toprope.grading import Grader
+from toprope.teacher.account import Account, Ticket
+from toprope.teacher.cache import AttemptCache, Cached
 from toprope.teacher.judge import judge
-from toprope.teacher.openai import Endpoint, Sampling
-from toprope.teacher.prompt import STOP, Messages, messages
+from toprope.teacher.openai import Endpoint, EndpointError, Reply, Sampling
+from toprope.teacher.outage import Outage
+from toprope.teacher.prompt import messages
 from toprope.teacher.protocol import (
     Budget,
     BudgetExhausted,
@@ -30,39 +36,33 @@ from toprope.teacher.protocol import (
     TeacherError,
     attempt_id,
 )
+from toprope.teacher.question import (
+    ANSWER_TOKENS,
+    answer_of,
+    cache_key,
+    most_cost,
+    sampling_of,
+    task_hash,
+)
+from toprope.teacher.retry import Lost
 from toprope.teacher.rows import Answer
-from toprope.terms import Attempt, Task
-
-GREEDY = Sampling(temperature=0.0, top_p=1.0, seed=0, max_tokens=400, stop=STOP)
-VARIED = Sampling(temperature=0.8, top_p=0.95, seed=0, max_tokens=400, stop=STOP)
+from toprope.terms import Attempt, Outcome, Task
 
 
-def sampling_of(task_id: str, index: int) -> Sampling:
-    """The settings of an attempt: the first is greedy, later ones are drawn with own seeds."""
-    if index == 0:
-        return GREEDY
-    digest = hashlib.sha256(f"{task_id}:{index}".encode()).digest()
-    return replace(VARIED, seed=int.from_bytes(digest[:4], "big") >> 1)
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer, and whether it came out of the cache and so cost nothing."""
 
-
-def ask(endpoint: Endpoint, talk: Messages, sampling: Sampling) -> Answer:
-    """Ask the endpoint and return its answer with the time that it took."""
-    began = time.monotonic()
-    reply = endpoint.chat(talk, sampling)
-    return Answer(
-        messages=talk,
-        text=reply.text,
-        finish=reply.finish,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        sampling=sampling.settings(),
-        seconds=round(time.monotonic() - began, 3),
-        server=reply.server,
-    )
+    answer: Answer
+    cached: bool = False
 
 
 class LiveTeacher:
-    """A model behind an OpenAI-compatible endpoint."""
+    """A model behind an OpenAI-compatible endpoint.
+
+    `identity` is what names the model in the cache, beside its settings. `answer_tokens`
+    bounds one answer, hidden reasoning included.
+    """
 
     answer_key = False
 
@@ -77,30 +77,50 @@ class LiveTeacher:
         price: Price | None = None,
         concurrency: int = 4,
         parameters: int | None = None,
+        answer_tokens: int = ANSWER_TOKENS,
+        cache: AttemptCache | None = None,
+        identity: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.parameters = parameters
         self.grader = grader
         self.express = express
-        self.purse = Purse(budget)
+        self._account = Account(budget)
         self._endpoint = endpoint
         self._price = price or Price()
         self._concurrency = concurrency
+        self._answer_tokens = answer_tokens
+        self._cache = cache
+        self._identity = identity or {"model": endpoint.model}
+        self._outage = Outage()
         self._given: dict[str, Attempt] = {}
         self._kept: Kept = dict[str, Any]()
+
+    @property
+    def purse(self) -> Purse:
+        """What may be spent and what was, over all the processes of a run."""
+        return self._account.purse
+
+    @property
+    def ended(self) -> str:
+        """Why it gives no more now: "budget", "unreachable", or "" while it does."""
+        if self.purse.refused:
+            return "budget"
+        return "unreachable" if self._outage.why else ""
 
     def keep_in(self, kept: Kept) -> None:
         """Keep answers there from now on; those that are there were paid and are not asked for."""
         self._kept = kept
-        for answer in kept.values():
-            self.purse.book(self._cost(Answer(**answer)))
+        self._account.keep_in(kept)
 
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1`; those that were given before cost nothing.
 
+        A question that was asked in vain is an attempt of outcome `infra`; asked for again, it
+        is asked again. While the endpoint counts as gone it gives none but known ones.
+
         Raises:
             BudgetExhausted: not one of them could be afforded.
-            EndpointError: the endpoint cannot be reached or read.
             TeacherError: no grader or no `express` was given.
         """
         if self.grader is None or self.express is None:
@@ -109,70 +129,177 @@ class LiveTeacher:
                 "give it a grader and express"
             )
         ids = {i: attempt_id(task.id, self.name, i) for i in range(start, start + n)}
-        known = self._known(task, [i for i in ids if ids[i] not in self._given])
-        missing = [i for i in ids if ids[i] not in self._given and i not in known]
+        wanted = [i for i in ids if ids[i] not in self._given]
+        found = {i: given for i in wanted if (given := self._known(task, i)) is not None}
+        missing = [i for i in wanted if i not in found]
+        lost: dict[int, str] = {}
         try:
-            known |= self._ask_all(task, missing)
+            self._ask_all(task, missing, found, lost)
         except BudgetExhausted:
-            if len(missing) == n:
+            if not found and not lost and len(wanted) == n:
                 raise
-        for index, answer in sorted(known.items()):
-            self._given[ids[index]] = self._judged(task, index, answer, self.grader, self.express)
-        return [self._given[name] for name in ids.values() if name in self._given]
+        for index, given in sorted(found.items()):
+            self._given[ids[index]] = self._judged(task, index, given, self.grader, self.express)
+        vain = {ids[i]: self._vain(task, i, why) for i, why in lost.items()}
+        return [(self._given | vain)[i] for i in ids.values() if i in self._given or i in vain]
 
-    def _known(self, task: Task, indices: Sequence[int]) -> dict[int, Answer]:
-        """The answers that an earlier process was given to these very questions."""
-        found = {index: self._kept.get(self._key(task, index)) for index in indices}
-        return {index: Answer(**answer) for index, answer in found.items() if answer is not None}
+    def _known(self, task: Task, index: int) -> Given | None:
+        """The answer that an earlier process, or another run, was given to this very question."""
+        kept = self._kept.get(self._key(task, index))
+        if kept is not None:
+            return Given(Answer(**kept["answer"]), kept["cached"])
+        return self._from_cache(task, index)
+
+    def _from_cache(self, task: Task, index: int) -> Given | None:
+        if self._cache is None:
+            return None
+        key = self._cache_key(task, index)
+        found = self._cache.get(key)
+        if found is None:
+            return None
+        try:
+            answer = Answer(**json.loads(found.answer))
+        except (ValueError, TypeError, RecursionError):
+            return None  # a row that somebody changed
+        if not isinstance(answer.text, str):
+            return None
+        answer = replace(
+            answer,
+            prompt_tokens=found.prompt_tokens,
+            completion_tokens=found.completion_tokens,
+        )
+        self._cache.reuse(key, task.split.value)
+        return self._keep(task, index, Given(answer, cached=True))
+
+    def _keep(self, task: Task, index: int, given: Given) -> Given:
+        self._kept[self._key(task, index)] = {
+            "answer": asdict(given.answer),
+            "cached": given.cached,
+        }
+        return given
 
     def _key(self, task: Task, index: int) -> str:
         """The attempt's id with a hash of its question, should the task or settings change."""
-        question = [messages(task), sampling_of(task.id, index).settings()]
+        question = [messages(task), self._sampling(task, index).settings()]
         digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         return f"{attempt_id(task.id, self.name, index)}:{digest[:16]}"
 
-    def _ask_all(self, task: Task, indices: Sequence[int]) -> dict[int, Answer]:
-        talk = messages(task)
-        affordable: list[tuple[int, Spend]] = []
+    def _cache_key(self, task: Task, index: int) -> str:
+        return cache_key(task, index, self._sampling(task, index), self._identity)
+
+    def _sampling(self, task: Task, index: int) -> Sampling:
+        return sampling_of(task.id, index, self._answer_tokens)
+
+    def _ask_all(
+        self, task: Task, indices: Sequence[int], found: dict[int, Given], lost: dict[int, str]
+    ) -> None:
+        """Ask for what can be afforded; answers go into `found`, what came to nothing to `lost`.
+
+        Raises:
+            BudgetExhausted: some of it could not be afforded.
+        """
+        if self._outage.lasts or not indices:
+            return
+        tickets: dict[int, Ticket] = {}
+        short: BudgetExhausted | None = None
         for index in indices:
-            worst = self._worst(talk, sampling_of(task.id, index))
             try:
-                self.purse.reserve(worst)
-            except BudgetExhausted:
-                if not affordable:
-                    raise
+                tickets[index] = self._account.reserve(self._worst(task, index))
+            except BudgetExhausted as error:
+                short = error
                 break
-            affordable.append((index, worst))
         with ThreadPoolExecutor(self._concurrency, "teacher") as pool:
             asked = {
-                index: pool.submit(self._ask_one, task, index, worst) for index, worst in affordable
+                index: pool.submit(self._ask_one, task, index, ticket)
+                for index, ticket in tickets.items()
             }
-        return {index: future.result() for index, future in asked.items()}
+        for index, future in asked.items():
+            try:
+                found[index] = future.result()
+            except (EndpointError, BudgetExhausted) as error:
+                lost[index] = str(error)
+                short = error if isinstance(error, BudgetExhausted) else short
+        if short is not None:
+            raise short
 
-    def _ask_one(self, task: Task, index: int, worst: Spend) -> Answer:
-        actual = Spend(calls=1)
+    def _ask_one(self, task: Task, index: int, ticket: Ticket) -> Given:
+        """Ask one question, or take what another run was given to it meanwhile."""
+        first: list[Ticket] = [ticket]
         try:
-            answer = ask(self._endpoint, messages(task), sampling_of(task.id, index))
-            actual = self._cost(answer)
-            self._kept[self._key(task, index)] = asdict(answer)
-            return answer
+            claim = self._cache.claim(self._cache_key(task, index)) if self._cache else None
+            with claim or nullcontext():
+                if (given := self._from_cache(task, index)) is not None:
+                    return given
+                began = time.monotonic()
+                reply = self._endpoint.often(lambda: self._paid(task, index, first))
+                talk, seconds = messages(task), time.monotonic() - began
+                answer = answer_of(reply, talk, self._sampling(task, index), seconds)
+                given = self._keep(task, index, Given(answer))
+                self._put(task, index, answer)
+        except EndpointError as error:
+            self._outage.lost(str(error), refused=error.refused)
+            raise
         finally:
-            self.purse.settle(worst, actual)
+            for unused in first:
+                unused.settle(Spend())
+        self._outage.answered()
+        return given
+
+    def _paid(self, task: Task, index: int, first: list[Ticket]) -> Reply:
+        """One try, paid for: with the ticket that was bought for it, or with another."""
+        talk, sampling = messages(task), self._sampling(task, index)
+        ticket = first.pop() if first else self._account.reserve(self._worst(task, index))
+        actual = ticket.worst  # whatever cuts this off: it may have been billed
+        try:
+            reply = self._endpoint.once(talk, sampling)
+            actual = self._cost(answer_of(reply, talk, sampling, 0.0))
+            return reply
+        except Lost as lost:
+            actual = ticket.worst if lost.billed else Spend(calls=1)
+            raise
+        except EndpointError:
+            actual = Spend(calls=1)
+            raise
+        finally:
+            ticket.settle(actual)
+
+    def _worst(self, task: Task, index: int) -> Spend:
+        return most_cost(messages(task), self._sampling(task, index), self._price)
 
     def _cost(self, answer: Answer) -> Spend:
         tokens = answer.prompt_tokens + answer.completion_tokens
         return Spend(1, tokens, self._price.of(answer.prompt_tokens, answer.completion_tokens))
 
-    def _worst(self, talk: Messages, sampling: Sampling) -> Spend:
-        """The most a call can cost: no tokenizer makes more tokens than there are bytes."""
-        size = sum(len(turn["content"].encode()) + 16 for turn in talk)
-        cost = self._price.of(size, sampling.max_tokens)
-        return Spend(1, size + sampling.max_tokens, cost)
+    def _put(self, task: Task, index: int, answer: Answer) -> None:
+        """Let other runs have it too."""
+        if self._cache is None:
+            return
+        cost = self._cost(answer).usd if self._price.known else None
+        self._cache.put(
+            Cached(
+                key=self._cache_key(task, index),
+                task_hash=task_hash(task),
+                task_id=task.id,
+                split=task.split.value,
+                source=json.dumps(asdict(task.source), ensure_ascii=False),
+                teacher=self.name,
+                place=self._endpoint.url,
+                number=index,
+                answer=json.dumps(asdict(answer), ensure_ascii=False),
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                cost_usd=cost,
+                asked_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+        )
 
     def _judged(
-        self, task: Task, index: int, answer: Answer, grader: Grader, express: Express
+        self, task: Task, index: int, given: Given, grader: Grader, express: Express
     ) -> Attempt:
+        answer = given.answer
         judged = judge(answer.text, task, grader, express)
+        if self._cache is not None:
+            self._cache.judged(self._cache_key(task, index), judged.outcome.value, judged.why)
         return Attempt(
             id=attempt_id(task.id, self.name, index),
             task_id=task.id,
@@ -184,5 +311,14 @@ class LiveTeacher:
             outcome=judged.outcome,
             why=judged.why,
             action=judged.action,
-            cost_usd=self._price.of(answer.prompt_tokens, answer.completion_tokens),
+            cost_usd=0.0 if given.cached else self._cost(answer).usd,
+            cached=given.cached,
         )
+
+    def _vain(self, task: Task, index: int, why: str) -> Attempt:
+        """The attempt that was asked for and not given; under an id that no answer has."""
+        empty = Attempt(
+            id="", task_id=task.id, teacher=self.name, prompt="", text="", prompt_tokens=0,
+            completion_tokens=0, outcome=Outcome.INFRA, why=why, action=None,
+        )  # fmt: skip
+        return replace(empty, id=f"{attempt_id(task.id, self.name, index)}:lost")

@@ -22,6 +22,7 @@ SYSTEM = (
     "in one ```python block, no explanation."
 )
 STOP = ("\n```\n",)
+_MOST_TEXT, _MOST_LINES = 16_384, 60  # of an answer, beside what the shown function allows for
 _BLOCK = re.compile(r"```[A-Za-z0-9]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -53,12 +54,16 @@ def extract(text: str, task: Task) -> dict[str, str]:
     right name; its decorators and everything around it stay the task's own.
 
     Raises:
-        NoAnswer: no function of the right name can be read from the text.
+        NoAnswer: no function of the right name can be read from the text, or it is longer than
+            any correction of this function.
     """
     shown = focus_lines(task)
+    most = _MOST_TEXT + 4 * sum(map(len, shown))
+    if len(text) > most:
+        raise NoAnswer(f"an answer of {len(text):,} characters; at most {most:,} are read")
     offset, name, unit = _shape(shown)
     for piece in [*_BLOCK.findall(text), text]:
-        body = _function_source(piece, name)
+        body = _function_source(piece, name, most=_MOST_LINES + 3 * len(shown))
         if body is not None:
             margin = re.match(r"\s*", shown[offset])
             indent = margin.group() if margin else ""
@@ -83,16 +88,19 @@ def _shape(shown: list[str]) -> tuple[int, str, int]:
     return function.lineno - 1, function.name, _unit(function)
 
 
-def _function_source(piece: str, name: str) -> list[str] | None:
-    """The dedented lines of the function called `name`, or None; prose after it is cut."""
+def _function_source(piece: str, name: str, *, most: int) -> list[str] | None:
+    """The dedented lines of the function called `name`, or None; prose after it is cut.
+
+    At most so many lines are looked at: each that is cut costs a parse of all the others.
+    """
     start = re.search(rf"^[ \t]*(?:async )?def {re.escape(name)}\b", piece, re.MULTILINE)
     if start is None:
         return None
-    lines = textwrap.dedent(piece[start.start() :]).rstrip().split("\n")
+    lines = textwrap.dedent(piece[start.start() :]).rstrip().split("\n")[:most]
     while lines:
         try:
             function = _find(ast.parse("\n".join(lines)), name)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             lines.pop()
             continue
         return lines[function.lineno - 1 : function.end_lineno] if function else None

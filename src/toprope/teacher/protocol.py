@@ -50,14 +50,19 @@ class Teacher(Protocol):
     def parameters(self) -> int | None:
         """The size of its model, from which its FLOPs are counted; None if unknown."""
 
+    @property
+    def ended(self) -> str:
+        """Why it gives no more now: "budget", "unreachable", or "" while it does."""
+
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1` at `task`, fewer if no more can be had.
 
-        Asked again for the same indices it returns the same attempts and spends nothing.
+        Asked again for the same indices it returns the same attempts and spends nothing. A
+        question that got no answer is one of outcome `infra`.
 
         Raises:
             BudgetExhausted: attempts were wanted and not one could be afforded.
-            TeacherError: the teacher cannot be reached, or its answers cannot be read.
+            TeacherError: the teacher cannot be used as it was opened.
         """
 
 
@@ -107,10 +112,15 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens cost in US dollars."""
+    """What a million tokens cost in US dollars; all 0 where no price is known."""
 
     prompt: float = 0.0
     completion: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether any price was set."""
+        return self.prompt > 0 or self.completion > 0
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
         """The cost of one call."""
@@ -122,6 +132,7 @@ class Purse:
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
+        self.refused = ""  # the limit that refused the newest cost; "" if it was afforded
         self._held = Spend()
         self._spent = Spend()
         self._lock = threading.Lock()
@@ -138,7 +149,9 @@ class Purse:
             for limit in ("calls", "tokens", "usd"):
                 allowed = getattr(self.budget, limit)
                 if allowed is not None and getattr(total, limit) > allowed:
+                    self.refused = limit
                     raise BudgetExhausted(limit, allowed)
+            self.refused = ""
             self._held = self._held.plus(worst)
 
     def settle(self, worst: Spend, actual: Spend) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from toprope.grading import Grader
 from toprope.teacher.answers import AnswerBank
 from toprope.teacher.judge import judge
-from toprope.teacher.live import ask, sampling_of
 from toprope.teacher.openai import Endpoint, Sampling
 from toprope.teacher.prompt import messages
 from toprope.teacher.protocol import Express, attempt_id
+from toprope.teacher.question import ask, sampling_of
 from toprope.teacher.rows import Answer, Recorder, Row
 from toprope.terms import Outcome, Task
 

@@ -51,6 +51,11 @@ class RecordedTeacher:
         """The teacher of a recording's file; raises `RecordingError` if it cannot be read."""
         return cls(read_recording(recording_path(name_or_path)), budget=budget)
 
+    @property
+    def ended(self) -> str:
+        """ "budget" once an attempt could not be afforded."""
+        return "budget" if self.purse.refused else ""
+
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1`, as many as were recorded of this task.
 

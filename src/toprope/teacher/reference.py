@@ -15,6 +15,7 @@ class ReferenceTeacher:
     name = "reference"
     answer_key = True
     parameters = None
+    ended = ""
 
     def __init__(self, express: Express) -> None:
         self._express = express

@@ -16,7 +16,6 @@ from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import httpx
 
@@ -44,12 +43,16 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an endpoint tells of itself; empty where it does not."""
+    """What an endpoint tells of itself; empty where it does not.
+
+    `id` is what it wants to be called in a question, `model` the same for people.
+    """
 
     model: str
     server: str
     gguf_sha256: str
     parameters: int | None
+    id: str = ""
 
 
 class TeacherServer:
@@ -167,13 +170,16 @@ def gguf_sha256(path: Path) -> str:
 def about(endpoint: Endpoint) -> About:
     """Return what an endpoint tells of its model; our own servers tell build and checksum."""
     told = endpoint.about()
-    tags: dict[str, Any] = dict(
-        tag.split("=", 1) for tag in told.get("tags") or [] if isinstance(tag, str) and "=" in tag
-    )
-    size = (told.get("meta") or {}).get("n_params")
+    tags = told.get("tags")
+    pairs = [str(tag).partition("=") for tag in tags] if isinstance(tags, list) else []
+    known = {name: value for name, _, value in pairs}
+    meta = told.get("meta")
+    size = meta.get("n_params") if isinstance(meta, dict) else None
+    name = str(told.get("id", ""))
     return About(
-        model=Path(str(told.get("id", ""))).name.removesuffix(".gguf"),
-        server=str(tags.get("server", "")),
-        gguf_sha256=str(tags.get("sha256", "")),
-        parameters=int(size) if size else None,
+        id=name,
+        model=Path(name).name.removesuffix(".gguf") if name.endswith(".gguf") else name,
+        server=str(known.get("server", "")),
+        gguf_sha256=str(known.get("sha256", "")),
+        parameters=size if isinstance(size, int) and size > 0 else None,
     )

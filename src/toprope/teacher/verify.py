@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from toprope.grading import Grader
 from toprope.teacher.judge import Judged, judge
-from toprope.teacher.live import ask
 from toprope.teacher.openai import Endpoint, Sampling
 from toprope.teacher.protocol import Express
+from toprope.teacher.question import ask
 from toprope.teacher.rows import Recording, Row
 from toprope.terms import Task
 

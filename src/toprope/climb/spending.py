@@ -1,0 +1,106 @@
+"""What a climb is about to spend on a teacher, and what of it leaves the machine, in words.
+
+It asks nobody and spends nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toprope.climb.config import ClimbConfig
+from toprope.climb.journal import TeacherAnswers
+from toprope.climb.teacher import budget, price
+from toprope.ladder.demonstration import ATTEMPTS
+from toprope.ledger.journal import Journal
+from toprope.ledger.store import JOURNAL_NAME
+from toprope.tasks import load_taskset
+from toprope.teacher.account import Account
+from toprope.teacher.forecast import Forecast, Range, forecast
+from toprope.teacher.protocol import Budget, Spend
+from toprope.teacher.secret import Secret
+from toprope.terms import Split, TopropeError
+
+
+class NotConfirmed(TopropeError):
+    """Nobody agreed to what a teacher may cost."""
+
+
+def refuse_unasked() -> NotConfirmed:
+    """Return the error of a climb that would spend where nobody can be asked."""
+    return NotConfirmed(
+        "this climb asks a teacher that may cost money, and there is nobody here to agree: "
+        "read the estimate above and give --yes"
+    )
+
+
+def before_spending(config: ClimbConfig, run: Path) -> list[str]:
+    """Return what to read before the climb in `run` begins or goes on; empty if nothing costs."""
+    if config.teacher.kind != "openai":
+        return []
+    section, taskset = config.teacher, load_taskset(config.taskset)
+    seedable = taskset.split(Split.TRAIN)[: config.cold_start.tasks]
+    most = round(len(seedable) * (1 - config.cold_start.never_seeded))
+    limits = budget(section)
+    told = forecast(
+        seedable[:most],
+        wanted=config.seeding.demonstrations,
+        most_attempts=ATTEMPTS,
+        budget=limits,
+        price=price(section),
+        answer_tokens=section.answer_tokens,
+        concurrency=section.concurrency,
+        requests_per_minute=section.requests_per_minute,
+    )
+    key = f"the key in ${section.key_variable}"
+    key += " is sent" if Secret.of(section.key_variable) else " is not set, so none is sent"
+    lines = [
+        f"teacher: {section.model or 'the model listed'} at {section.endpoint}; {key}",
+        f"leaves this machine: the function in question and the sentence that says what goes "
+        f"wrong, of at most {most} tasks of taskset {taskset.name}; no other file",
+        f"estimate: {_estimate(told)}",
+        f"never more than {_limits(limits)}; reaching one ends the help and not the climb",
+    ]
+    if not price(section).known:
+        lines.append(
+            "money: no price is known; set teacher.price_per_million_input and _output to have "
+            "it estimated, and limited by teacher.max_usd"
+        )
+    if (spent := _spent(run)) is not None:
+        lines.append(f"spent by this run so far: {_spend(spent)}")
+    return lines
+
+
+def _estimate(told: Forecast) -> str:
+    parts = [f"{_span(told.calls)} calls", f"{_span(told.tokens)} tokens"]
+    if told.usd is not None:
+        parts.append(f"${told.usd.low:.2f} to ${told.usd.high:.2f}")
+    parts.append(f"{told.hours.low:.1f} to {told.hours.high:.1f} hours at 1 to 30 s a call")
+    return ", ".join(parts)
+
+
+def _span(of: Range) -> str:
+    return f"{of.low:,.0f} to {of.high:,.0f}"
+
+
+def _limits(limits: Budget) -> str:
+    parts = [f"{limits.calls:,} calls"] if limits.calls else []
+    parts += [f"{limits.tokens:,} tokens"] if limits.tokens else []
+    parts += [f"${limits.usd:.2f}"] if limits.usd else []
+    return ", ".join(parts) or "what is asked: no limit is set"
+
+
+def _spend(spent: Spend) -> str:
+    return f"{spent.calls:,} calls, {spent.tokens:,} tokens, ${spent.usd:.2f}"
+
+
+def _spent(run: Path) -> Spend | None:
+    """Return what earlier sittings of a run spent, at worst; None of a run that is new."""
+    if not (run / JOURNAL_NAME).exists():
+        return None
+    journal = Journal(run / JOURNAL_NAME)
+    try:
+        account = Account()
+        account.keep_in(TeacherAnswers(journal))
+        return account.purse.spent
+    finally:
+        journal.close()
