@@ -37,7 +37,7 @@ Html = Annotated[Path | None, typer.Option("--html", help="Write a page with pic
 Region = Annotated[
     str, typer.Option(help="Electricity: us, china, china-subsidised, world, or $ per kWh.")
 ]
-SMALLEST = "rl-8b"  # what one node of eight can do
+FIRST = "rl"  # what toprope is for
 Named = Annotated[
     str, typer.Option("--workload", "-w", help="A preset, a TOML file, or a finished run's folder.")
 ]
@@ -54,7 +54,7 @@ Changes = Annotated[
 def equal_chips(
     fast: Annotated[str, typer.Option(help="The pool to match, as '8 x H100'.")],
     slow: Annotated[str, typer.Option(help="The chip to match it with.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     region: Region = "us",
@@ -86,7 +86,7 @@ def equal_chips(
 @app.command("fit")
 def fit_model(
     on: Annotated[str, typer.Option(help="A pool, as '8 x H100'.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     chips: Extra = None,
@@ -101,7 +101,7 @@ def fit_model(
 @app.command("run")
 def run_work(
     on: Annotated[str, typer.Option(help="A pool, as '64 x H100'.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     region: Region = "us",

@@ -122,8 +122,7 @@ def solve(
     target = phases(work, quick, fast.count)
     for spent in target:
         if isinf(spent.seconds):
-            why = f"{spent.name}: {spent.why_not}"
-            raise CannotRun(f"{work.name} does not run on {fast}: {why}; give it more chips")
+            raise CannotRun(f"{spent.name}: {spent.why_not}", work, fast)
 
     @cache
     def all_of(chips: int) -> list[Spent]:

@@ -100,7 +100,8 @@ def _train(work: Workload, machine: Machine, chips: int) -> Spent:
     reference = _traffic_ratio(work, per_token, _REFERENCE, 8 if needed > 1 else 1, machine.train)
     shared = 1 + machine.exposed * reference
     terms = {"FLOPs": base / shared, "link": base * machine.exposed * ratio / shared}
-    return Spent("train", terms, how=f"in {native.upper()}, {needed:,} chips hold the states")
+    held = "1 chip holds" if needed == 1 else f"{needed:,} chips hold"
+    return Spent("train", terms, how=f"in {native.upper()}, {held} the states")
 
 
 def _traffic_ratio(

@@ -41,10 +41,10 @@ def count(chips: Chips, per_kwh: Range) -> list[Evidence]:
     pairs = (("b200", 256, "h100"), ("b200", 256, "h20"), ("h100", 512, "ascend-910c"))
     found = [
         _counted(load_workload(name), Pool(n, chips[fast]), chips[slow])
-        for name in ("pretrain", "rl", "serve")
+        for name in ("pretrain-671b", "rl-32b", "serve-671b")
         for fast, n, slow in pairs
     ]
-    tight = replace(load_workload("serve"), speed=100.0)
+    tight = replace(load_workload("serve-671b"), speed=100.0)
     return [*found, _counted(tight, Pool(72, chips["gb200"]), chips["h100"])]
 
 
@@ -64,7 +64,7 @@ def _counted(work: Workload, fast: Pool, slow: Chip) -> Evidence:
 
 def models(chips: Chips, per_kwh: Range) -> list[Evidence]:
     """What eight chips hold: DeepSeek-V3 in FP8, and sequences of 64k of Qwen3-32B."""
-    large = replace(load_workload("serve"), prompt_tokens=4096.0, speed=0.0)
+    large = replace(load_workload("serve-671b"), prompt_tokens=4096.0, speed=0.0)
     small = replace(
         large, shape=find_shape("qwen3-32b"), precision="bf16", prompt_tokens=64512.0, context=65536
     )
