@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil, isinf
 
 from toprope.plan.chips import Chip, Peak
-from toprope.plan.counts import FAMILY_OF, Count, comparable, counts, solve
+from toprope.plan.counts import FAMILY_OF, Count, comparable, counted_as_asked, counts
 from toprope.plan.estimate import CannotRun, Estimate, estimate
 from toprope.plan.machine import BITS
 from toprope.plan.money import on_one_basis
@@ -23,10 +23,10 @@ from toprope.plan.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of the question and the count it would answer."""
+    """A change of the question and the count that would then be the answer."""
 
     what: str
-    usual: int | None
+    count: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,11 @@ def _changes(
     found = []
     for what, other in asked:
         try:
-            usual = solve(fast, slow, other, "usual", "usual", {}, whole_only=True)[0].usual
+            count = counted_as_asked(fast, slow, other)
         except CannotRun:
             continue
-        if _differs(usual, whole.usual):
-            found.append(Change(what, usual))
+        if _differs(count.usual, whole.usual):
+            found.append(Change(what, count))
     return found
 
 

@@ -33,9 +33,12 @@ class NoPrecision(TopropeError):
     """A chip that has no units for a precision or any wider one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Machine:
-    """Rates per chip: FLOP/s, B/s, B, seconds. `domain` 1 means no link between chips."""
+    """Rates per chip: FLOP/s, B/s, B, seconds. `domain` 1 means no link between chips.
+
+    One is equal to itself alone, so that what is computed for it can be remembered.
+    """
 
     chip: Chip
     peaks: Mapping[str, float]

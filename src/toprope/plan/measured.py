@@ -129,19 +129,20 @@ def summary(
     """Return mean absolute errors as fractions, for dense and MoE models and by chip and model."""
     kinds: dict[str, list[float]] = {"dense": [], "moe": []}
     groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    shapes: dict[str, str] = {}
+    shapes: dict[str, tuple[str, bool]] = {}
     count = 0
     for row in rows:
         error = row.error(constants)
         count += 1
         kinds["moe" if row.served.shape.is_moe else "dense"].append(error)
         groups[row.served.chip.key, row.told, row.backend].append(error)
-        shapes[row.told] = row.served.shape.key + (" (stand-in)" if row.stands_in else "")
+        shapes[row.told] = (row.served.shape.key, row.stands_in)
     by = [
         {
             "chip": chip,
             "model": told,
-            "shape": shapes[told],
+            "shape": shapes[told][0],
+            "stands_in": shapes[told][1],
             "backend": backend,
             "rows": len(errors),
             "mape": _mean(map(abs, errors)),

@@ -12,7 +12,7 @@ from importlib.resources import files
 from string import Template
 
 from toprope.drawing.look import hover, style
-from toprope.plan import pictures, words
+from toprope.plan import equalwords, pictures, words
 from toprope.plan.claims import Claim
 from toprope.plan.equal import Equal
 from toprope.plan.ranges import Range
@@ -65,19 +65,19 @@ def equal_page(answer: Equal, per_kwh: Range) -> str:
         ),
     ]
     tables = [
-        _card("What it takes", _table(words.sides(answer))),
-        _card("Price of FLOPs", _table(words.flop_prices(answer, per_kwh))),
+        _card("What it takes", _table(equalwords.sides(answer))),
+        _card("Price of FLOPs", _table(equalwords.flop_prices(answer, per_kwh))),
     ]
     lists = [
         _listed("Does not carry over, at any number", answer.not_carried),
-        _listed("Would change the answer", words.changes(answer)),
+        _listed("Would change the answer", equalwords.changes(answer)),
     ]
-    rest = _listed("What the answer rests on", words.rests_on(answer))
+    rest = _listed("What the answer rests on", equalwords.rests_on(answer))
     meanings = _glossary({**used, **_TERMS})
     return _page(
         title=f"{answer.fast} and {answer.slow.name}",
         under="; ".join(line.strip() for line in words.workload_lines(answer.work)),
-        body=f'<p class="headline">{_e(words.headline(answer))}</p>'
+        body=f'<p class="headline">{_e(equalwords.headline(answer))}</p>'
         + _columns(left, right)
         + "".join(tables)
         + _columns([lists[0]], [lists[1]])
