@@ -21,6 +21,10 @@ from toprope.plan.rates import FAMILIES, Carry, slower_than_predicted
 from toprope.plan.workload import Workload
 
 
+# A phase that takes less of the whole than this is not worth a word.
+_FELT = 0.01
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of the question and the count that would then be the answer."""
@@ -115,7 +119,7 @@ def _not_carried(
     """What no number of slow chips makes up for, in words."""
     found = []
     for count in counts:
-        if count.usual is None:
+        if count.usual is None and count.fast_seconds > _FELT * counts[0].fast_seconds:
             times = "never" if isinf(count.floor) else f"{count.floor:.2g} times the time at best"
             found.append(f"{count.name}: no number of chips ({count.binds}): {times}")
     narrower = [p for p in fast.chip.peaks if BITS[p] < 16 and p not in slow.peaks]

@@ -53,6 +53,7 @@ class Machine:
     decode_dense: float  # how many times the constants' time a step takes
     decode_moe: float
     exposed: float
+    sync: float  # share of a link's rate that new weights reach
     slower: Mapping[str, float]  # per kind of work: how many times its figures' time it takes
 
     def precision(self, wanted: str, *, training: bool = False) -> str:
@@ -98,6 +99,7 @@ def machine(
         decode_dense=against(rates.decode_dense, shares),
         decode_moe=against(rates.decode_moe, shares),
         exposed=against(rates.exposed, shares),
+        sync=at(rates.sync, shares),
         slower={work: usual * (slower or {}).get(work, 1.0) for work, usual in usual_slow.items()},
     )
 

@@ -131,7 +131,7 @@ def _sync(work: Workload, machine: Machine, chips: int) -> Spent:
         size = adapters * WEIGHT_BYTES["bf16"]
     rate = machine.link if chips <= machine.domain else machine.out
     replica = serving_chips(work.shape, work.length, work.precision, machine.usable())
-    return Spent("weight sync", {"link": size / min(chips, replica) / (rate * 0.5)})
+    return Spent("weight sync", {"link": size / min(chips, replica) / (rate * machine.sync)})
 
 
 def goodput(work: Workload, chip: Chip, chips: int, corner: Corner) -> float:
