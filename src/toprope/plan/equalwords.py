@@ -5,6 +5,8 @@ It must not decide anything; the numbers come from the other files of this room.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toprope.plan.chips import Chip
 from toprope.plan.equal import Equal
 from toprope.plan.lines import columns, listed, prose
@@ -30,6 +32,24 @@ def headline(answer: Equal) -> str:
         f"{answer.whole.told()} {slow} do {work.name} in the time of {fast}; "
         f"{answer.whole.binds} binds. FLOPs alone would say {plain}."
     )
+
+
+def plainly(answer: Equal, meanings: Mapping[str, str]) -> list[str]:
+    """Return the answer for who never rented a chip: what each side takes, what decides."""
+    lines = []
+    for side in (answer.fast_estimate, answer.slow_estimate):
+        if side is not None:
+            cost = f"and cost {money(side)}" if side.dollars else "at a price nobody tells"
+            energy = f"use {told(side.joules, 'J')} of electricity"
+            lines.append(f"{side.pool} take {told(side.seconds, 's')}, {energy} {cost}.")
+    binds = answer.whole.binds
+    lines.append(f"What decides on the slow side is {binds}: {meanings.get(binds, binds)}.")
+    plain = told(answer.by_flops, "1")
+    lines.append(
+        f"If only multiplications counted it would take {plain} of them; the rest is the "
+        "difference that memory, networks and waiting make."
+    )
+    return lines
 
 
 def equal_lines(answer: Equal, per_kwh: Range) -> list[str]:

@@ -54,9 +54,18 @@ def interrupted(found: Estimate) -> str:
 
 
 def workload_lines(work: Workload) -> list[str]:
-    """Return what the workload is, in three lines."""
+    """Return what the workload is, as lines."""
+    about, *rest = workload_sentences(work)
+    return [*prose(about, later="  "), *(line for one in rest for line in prose(one, "  "))]
+
+
+def workload_sentences(work: Workload) -> list[str]:
+    """Return what the workload is: its source, its model, its size."""
     about = f"Workload {work.name}: {work.about or work.kind} ({work.source or 'your own'})"
-    lines = prose(about, later="  ")
+    return [about, _model(work), _size(work)]
+
+
+def _model(work: Workload) -> str:
     shape = work.shape
     parameters = f"{number(shape.parameters / 1e9)} B parameters"
     if shape.is_moe:
@@ -67,22 +76,21 @@ def workload_lines(work: Workload) -> list[str]:
         uses.append(f"samples in {work.precision.upper()}")
     if work.speed:
         uses.append(f"at least {number(work.speed)} tokens/s for a user")
-    lines += prose(
-        f"{shape.key}, {parameters}, {shape.attention_kind.upper()}; {'; '.join(uses)}", "  "
-    )
+    return f"{shape.key}, {parameters}, {shape.attention_kind.upper()}; {'; '.join(uses)}"
+
+
+def _size(work: Workload) -> str:
     if work.kind in ("pretrain", "sft"):
         size = f"{number(work.tokens / 1e9)} B" if work.tokens >= 1e9 else number(work.tokens)
-        lines.append(f"  {size} tokens in sequences of {work.context:,}")
-    else:
-        times = (
-            f"{work.requests:,.0f} requests"
-            if work.kind == "serve"
-            else (f"{work.iterations:,} iterations of {work.episodes:,} episodes")
-        )
-        turns = "one turn" if work.turns == 1 else f"{work.turns} turns"
-        sampled = f"{number(work.length)} tokens each, {number(work.sampled)} of them sampled"
-        lines += prose(f"{times}, {turns}, {sampled}", "  ")
-    return lines
+        return f"{size} tokens in sequences of {work.context:,}"
+    times = (
+        f"{work.requests:,.0f} requests"
+        if work.kind == "serve"
+        else f"{work.iterations:,} iterations of {work.episodes:,} episodes"
+    )
+    turns = "one turn" if work.turns == 1 else f"{work.turns} turns"
+    sampled = f"{number(work.length)} tokens each, {number(work.sampled)} of them sampled"
+    return f"{times}, {turns}, {sampled}"
 
 
 def fit_lines(found: Fitted) -> list[str]:
