@@ -167,18 +167,16 @@ def list_models(
         shape = find_shape(name)
         _print(asdict(shape), lists.model_lines(shape), as_json)
         return
-    _print_rows(lists.model_rows(), as_json)
+    rows = lists.model_rows()
+    _print(lists.as_dicts(rows), lists.model_list(rows), as_json)
 
 
 @app.command("workloads")
 def list_workloads(as_json: AsJson = False) -> None:
     """List the workloads that have a name, to start from."""
-    _print_rows(lists.workload_rows(), as_json)
+    rows = lists.workload_rows()
+    _print(lists.as_dicts(rows), columns(rows), as_json)
 
 
 def _print(found: Any, lines: list[str], as_json: bool) -> None:
     typer.echo(json.dumps(as_data(found), indent=1) if as_json else "\n".join(lines))
-
-
-def _print_rows(rows: lists.Rows, as_json: bool) -> None:
-    _print(lists.as_dicts(rows), columns(rows), as_json)

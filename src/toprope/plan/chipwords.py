@@ -14,20 +14,19 @@ from toprope.plan.units import told
 
 def chip_rows(chips: Mapping[str, Chip]) -> list[str]:
     """Return every chip in a line of three tables: what it does, how it is joined, how paid."""
-    does = [("chip", "shipped", "process", "BF16 dense", "memory")]
+    does = [("chip", "shipped", "BF16 dense", "memory")]
     joined = [("chip", "bandwidth", "link x domain", "power, all-in")]
-    paid = [("chip", "rent", "price")]
+    paid = [("chip", "process", "rent", "price")]
     for key, chip in chips.items():
         bf16 = chip.peak("bf16") or chip.peak("fp32")
         shipped = chip.released if chip.status == "shipped" else f"({chip.released})"
         process = chip.process if chip.process_nm else "-"
+        paid.append((key, process, _range(chip.rent), _range(chip.buy)))
         computes = told(bf16, "FLOP/s") if bf16 else "-"
-        does.append((key, shipped, process, computes, _range(chip.memory)))
+        does.append((key, shipped, computes, _range(chip.memory)))
         link = f"{_range(chip.link.rate)} x {chip.link.domain}" if chip.link else "-"
         joined.append((key, _range(chip.bandwidth), link, _range(chip.power)))
-        if chip.rent or chip.buy:
-            paid.append((key, _range(chip.rent), _range(chip.buy)))
-    last = "In brackets: announced. No line: no price is known. `toprope plan chips NAME`: sources."
+    last = "Shipped in brackets: announced. `toprope plan chips NAME` tells sources."
     return [*columns(does), "", *columns(joined), "", *columns(paid), "", *prose(last)]
 
 

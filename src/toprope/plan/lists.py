@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from toprope.plan.lines import prose
+from toprope.plan.lines import columns, prose
 from toprope.plan.shapes import Shape, load_shapes
 from toprope.plan.units import number
 from toprope.plan.workload import presets
@@ -17,11 +17,16 @@ Rows = list[tuple[str, ...]]
 
 def model_rows() -> Rows:
     """Return every model's shape in a row, the head first."""
-    rows: Rows = [("model", "params", "active", "layers", "kind", "source")]
+    rows: Rows = [("model", "parameters", "active", "layers", "attention", "source")]
     for key, shape in load_shapes().items():
         size, active = _billions(shape.parameters), _billions(shape.parameters_active)
         rows.append((key, size, active, str(shape.layers), shape.attention_kind, shape.source))
     return rows
+
+
+def model_list(rows: Rows) -> list[str]:
+    """Return the rows of models as lines, without their sources."""
+    return [*columns([row[:-1] for row in rows]), "", "`toprope plan models NAME` tells its source."]
 
 
 def model_lines(shape: Shape) -> list[str]:
