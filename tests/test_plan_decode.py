@@ -79,8 +79,14 @@ def test_labels_that_carry_the_width_twice_mean_it_once():
 
 @pytest.mark.parametrize(
     ("system", "key"),
-    [("h200_sxm", "h200"), ("gb300", "gb300"), ("gb200_nvl72_sxm", "gb200"), ("B300_SXM", "b300"),
-     ("NVIDIA H200-SXM-141GB", "h200"), ("NVIDIA-H100-80GB-HBM3", "h100")],
+    [
+        ("h200_sxm", "h200"),
+        ("gb300", "gb300"),
+        ("gb200_nvl72_sxm", "gb200"),
+        ("B300_SXM", "b300"),
+        ("NVIDIA H200-SXM-141GB", "h200"),
+        ("NVIDIA-H100-80GB-HBM3", "h100"),
+    ],
 )
 def test_systems_are_found_by_their_published_names(system, key):
     assert read_row(row(system=system), load_chips()).served.chip.key == key

@@ -20,7 +20,6 @@ from toprope.plan.ranges import Range
 from toprope.plan.rates import FAMILIES, Carry, slower_than_predicted
 from toprope.plan.workload import Workload
 
-
 # A phase that takes less of the whole than this is not worth a word.
 _FELT = 0.01
 

@@ -26,7 +26,11 @@ def model_rows() -> Rows:
 
 def model_list(rows: Rows) -> list[str]:
     """Return the rows of models as lines, without their sources."""
-    return [*columns([row[:-1] for row in rows]), "", "`toprope plan models NAME` tells its source."]
+    return [
+        *columns([row[:-1] for row in rows]),
+        "",
+        "`toprope plan models NAME` tells its source.",
+    ]
 
 
 def model_lines(shape: Shape) -> list[str]:
