@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from toprope.ledger.rows import STUDENT, TRAIN, Evidence, Meter, TaskRow
@@ -65,6 +67,15 @@ def test_a_run_becomes_a_workload_of_its_own_lengths(tmp_path):
     assert work.prefilled * 8 == pytest.approx(252 - 160)
     assert work.environment_s == pytest.approx(0.1)
     assert work.tokens == 250
+
+
+def test_a_run_that_trained_all_weights_is_planned_so(tmp_path):
+    folder = written(tmp_path / "run")
+    (folder / "config.toml").write_text("[student]\nlora_rank = 0\n")
+    run = read_run(folder)
+    assert as_workload(run).method == "full"
+    lora, full = (compare(one, None)[1].flops_predicted for one in (replace(run, rank=32), run))
+    assert full > 1.3 * lora
 
 
 def test_flops_follow_from_tokens_and_shape(tmp_path):

@@ -1,6 +1,8 @@
 """The decode latency model: physics it must keep, rows it must read, errors it must tell."""
 
+import random
 from dataclasses import replace
+from math import isfinite
 
 import pytest
 
@@ -77,7 +79,14 @@ def test_labels_that_carry_the_width_twice_mean_it_once():
 
 @pytest.mark.parametrize(
     ("system", "key"),
-    [("h200_sxm", "h200"), ("gb300", "gb300"), ("gb200_nvl72_sxm", "gb200"), ("B300_SXM", "b300")],
+    [
+        ("h200_sxm", "h200"),
+        ("gb300", "gb300"),
+        ("gb200_nvl72_sxm", "gb200"),
+        ("B300_SXM", "b300"),
+        ("NVIDIA H200-SXM-141GB", "h200"),
+        ("NVIDIA-H100-80GB-HBM3", "h100"),
+    ],
 )
 def test_systems_are_found_by_their_published_names(system, key):
     assert read_row(row(system=system), load_chips()).served.chip.key == key
@@ -92,13 +101,40 @@ def test_systems_are_found_by_their_published_names(system, key):
         ({"precision": "fp6"}, "precision fp6"),
         ({"silicon_tpot_ms": ""}, "silicon_tpot_ms is not a number"),
         ({"silicon_tpot_ms": "nan"}, "silicon_tpot_ms is not a number"),
-        ({"silicon_tpot_ms": "0"}, "not above 0"),
+        ({"silicon_tpot_ms": "0"}, "no time of a token"),
+        ({"silicon_tpot_ms": "1e9"}, "no time of a token"),
+        ({"batch_size": "0"}, "batch_size is below 1"),
+        ({"tp_size": ""}, "tp_size is not a number"),
+        ({"pp_size": "-1"}, "pp_size is below 0"),
+        ({"system": None}, "system : no chip"),
+        ({"model_path": None}, "model : no shape"),
         ({"tp_size": "inf"}, "tp_size is not a number"),
     ],
 )
 def test_a_row_that_cannot_be_read_says_why(changes, reason):
     with pytest.raises(RowError, match=reason):
         read_row(row(**changes), load_chips())
+
+
+def test_any_row_of_the_columns_is_predicted_or_refused_with_a_reason():
+    """Cells drawn from what such files hold, and from what none should."""
+    rng = random.Random(0)
+    odd = ["", " ", "0", "1", "-1", "3", "64", "1e3", "1,024", "abc", "nan", "inf", "1e30", None]
+    known = {"system": ["h200_sxm", "gb300", "x"], "precision": ["nvfp4", "auto", "fp32"],
+             "mode": ["disagg"], "model_path": ["a/b-70b", "zai-org/GLM-4.7"]}  # fmt: skip
+    chips, read = load_chips(), 0
+    for _ in range(1500):
+        cells = row()
+        for column in rng.sample(COLUMNS.split(","), rng.choice([1, 2, 4])):
+            cells[column] = rng.choice(known.get(column, odd) + odd)
+        try:
+            found = read_row(cells, chips)
+        except RowError as error:
+            assert str(error)
+        else:
+            read += 1
+            assert isfinite(found.error())
+    assert read > 100
 
 
 def test_skipped_rows_are_counted_and_never_averaged(tmp_path):

@@ -92,3 +92,29 @@ def test_mistakes_are_answered_with_the_nearest_name(tmp_path):
         ran("run", "--on", "8 x H100", "--set", "episodes")
     with pytest.raises(WorkloadError, match="cannot be written"):
         ran("claims", "h800", "--html", str(tmp_path / "none" / "page.html"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("equal", "--fast", "64 x GB300", "--slow", "RTX 4090", "-w", "rl-32b"),
+        ("equal", "--fast", "8 x H100", "--slow", "950DT"),
+        ("run", "--on", "512 x 910B", "-w", "pretrain-671b"),
+        ("fit", "--on", "8 x H100", "-w", "rl-32b"),
+        ("chips",),
+        ("claims",),
+        ("validate",),
+        ("workloads",),
+    ],
+    ids=" ".join,
+)
+def test_answers_fit_a_terminal_of_80_columns(words):
+    wide = [line for line in ran(*words).splitlines() if len(line) > 80]
+    assert all("://" in line for line in wide)  # an address is never broken
+
+
+def test_one_chip_is_told_with_the_source_of_every_figure():
+    told = ran("chips", "910C")
+    assert "BF16 dense: 780 TFLOP/s (752–800) [reported]" in told
+    assert told.count("http") >= 8
+    assert "rent: nobody tells" in told

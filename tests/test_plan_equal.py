@@ -26,7 +26,7 @@ US = tariff("us")
 
 
 def test_a_chip_equals_itself():
-    found = whole_count(Pool(64, CHIPS["h100"]), CHIPS["h100"], presets()["sft"])
+    found = whole_count(Pool(64, CHIPS["h100"]), CHIPS["h100"], presets()["sft-32b"])
     assert found.least == found.usual == found.most
     assert 62 <= found.usual <= 64  # times within 3 % are the same
 
@@ -34,7 +34,7 @@ def test_a_chip_equals_itself():
 def test_flops_alone_are_a_mode_and_not_the_answer():
     fast = Pool(64, CHIPS["b200"])
     assert flops_only(fast, CHIPS["h20"], "bf16").typ == pytest.approx(64 * 2250 / 148)
-    answer = equal(fast, CHIPS["h20"], presets()["rl"], US)
+    answer = equal(fast, CHIPS["h20"], presets()["rl-32b"], US)
     assert answer.by_flops.typ == pytest.approx(973, abs=1)
     assert answer.whole.usual < 0.8 * answer.by_flops.typ
     decoded = next(count for count in answer.phases if count.name == "decode")
@@ -67,7 +67,7 @@ def test_counts_are_ordered_and_the_count_is_enough_and_the_least(name, fast, sl
 
 
 def test_what_no_number_makes_up_for_is_told():
-    answer = equal(Pool(256, CHIPS["b200"]), CHIPS["h20"], presets()["rl"], US)
+    answer = equal(Pool(256, CHIPS["b200"]), CHIPS["h20"], presets()["rl-32b"], US)
     assert answer.whole.usual is None
     assert answer.slow_estimate is None
     told = " ".join(answer.not_carried)
@@ -76,20 +76,20 @@ def test_what_no_number_makes_up_for_is_told():
 
 
 def test_a_wider_domain_is_told_as_what_more_chips_do_not_buy():
-    answer = equal(Pool(72, CHIPS["gb200"]), CHIPS["h100"], presets()["serve"], US)
+    answer = equal(Pool(72, CHIPS["gb200"]), CHIPS["h100"], presets()["serve-671b"], US)
     told = " ".join(answer.not_carried)
     assert "72 chips of the fast kind share one fast link, 8" in told
 
 
 def test_a_faster_environment_makes_chips_count_more():
-    answer = equal(Pool(64, CHIPS["h100"]), CHIPS["ascend-910c"], presets()["rl"], US)
+    answer = equal(Pool(64, CHIPS["h100"]), CHIPS["ascend-910c"], presets()["rl-32b"], US)
     assert answer.whole.binds == "environment"
     assert any("FP8" in change.what for change in answer.changes)
 
 
 def test_chips_that_were_measured_are_predicted_within_the_band_of_their_maker():
     """Tokens a second of DeepSeek-V3, sources in rates.toml, at 20 tokens/s a user."""
-    work = replace(presets()["serve"], precision="fp8")
+    work = replace(presets()["serve-671b"], precision="fp8")
     measured = {"h100": (96, 2789), "h800": (144, 1850), "gb200": (48, 9087)}
     measured["ascend-910c"] = (160, 1943)
     for key, (chips, per_chip) in measured.items():
@@ -131,7 +131,7 @@ def test_a_tariff_is_a_region_or_a_number():
 
 
 def test_a_model_that_does_not_fit_says_how_many_would_hold_it():
-    work = presets()["serve"]
+    work = presets()["serve-671b"]
     (short,) = fit(work, Pool(8, CHIPS["h100"]))
     assert short.verdict == "does not fit"
     assert short.spare.max < 0
@@ -143,8 +143,8 @@ def test_a_model_that_does_not_fit_says_how_many_would_hold_it():
 
 
 def test_lora_fits_where_all_weights_do_not():
-    full = fit(replace(presets()["sft"]), Pool(8, CHIPS["h100"]))[0]
-    lora = fit(replace(presets()["sft"], method="lora"), Pool(8, CHIPS["h100"]))[0]
+    full = fit(replace(presets()["sft-32b"]), Pool(8, CHIPS["h100"]))[0]
+    lora = fit(replace(presets()["sft-32b"], method="lora"), Pool(8, CHIPS["h100"]))[0]
     assert (full.verdict, lora.verdict) == ("does not fit", "fits")
 
 

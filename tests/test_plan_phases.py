@@ -11,6 +11,7 @@ import pytest
 from toprope.plan import flops
 from toprope.plan.chips import load_chips
 from toprope.plan.estimate import CannotRun, estimate
+from toprope.plan.instead import instead
 from toprope.plan.machine import common_precision, machine
 from toprope.plan.money import tariff
 from toprope.plan.phases import goodput, phases
@@ -56,11 +57,15 @@ def test_more_chips_are_never_slower(name, key):
 
 
 @pytest.mark.parametrize("key", ["h100", "b200"])
-def test_twice_the_chips_halve_a_phase_that_flops_bind(key):
-    work, here = presets()["pretrain"], machine(CHIPS[key])
-    once, twice = (phases(work, here, n)[0] for n in (1024, 2048))
-    assert once.binds == "FLOPs"
-    assert once.seconds == pytest.approx(2 * twice.seconds)
+@pytest.mark.parametrize("name", list(presets()))
+def test_twice_the_chips_halve_a_phase_that_flops_bind(name, key):
+    work, here = presets()[name], machine(CHIPS[key])
+    once, twice = (phases(work, here, n) for n in (1024, 2048))
+    bound = [(o, t) for o, t in zip(once, twice, strict=True) if o.binds == t.binds == "FLOPs"]
+    assert bound
+    for fewer, more in bound:
+        if fewer.name != "decode":  # a batch that is cut in two shares less
+            assert fewer.seconds == pytest.approx(2 * more.seconds)
 
 
 @pytest.mark.parametrize("name", list(presets()))
@@ -77,20 +82,20 @@ def test_every_range_is_ordered_and_positive(name):
 
 
 def test_the_slow_corner_is_never_faster():
-    work = presets()["rl"]
+    work = presets()["rl-32b"]
     at = [machine(CHIPS["ascend-910b"], corner, corner) for corner in CORNERS]
     fast, usual, slow = (sum(one.seconds for one in phases(work, here, 128)) for here in at)
     assert fast <= usual <= slow
 
 
 def test_energy_and_money_are_time_by_watts_and_by_price():
-    found = estimate(presets()["sft"], Pool(64, CHIPS["h100"]), US)
+    found = estimate(presets()["sft-32b"], Pool(64, CHIPS["h100"]), US)
     assert found.joules.typ == pytest.approx(64 * 1730 * found.seconds.typ)
     assert found.dollars.typ == pytest.approx(64 * 2.29 * found.seconds.typ / 3600)
 
 
 def test_environments_take_the_same_time_on_any_chip():
-    work = presets()["rl"]
+    work = presets()["rl-32b"]
     found = [
         next(p for p in phases(work, machine(CHIPS[key]), n) if p.name == "environment")
         for key, n in (("h100", 64), ("b200", 512))
@@ -99,14 +104,14 @@ def test_environments_take_the_same_time_on_any_chip():
 
 
 def test_asynchronous_rl_does_not_wait_for_the_longest_episode():
-    work = presets()["rl"]
+    work = presets()["rl-32b"]
     waits = estimate(work, Pool(64, CHIPS["h100"]), US)
     flows = estimate(replace(work, overlapped=True), Pool(64, CHIPS["h100"]), US)
     assert flows.seconds.typ < 0.8 * waits.seconds.typ
 
 
 def test_the_longest_episode_grows_with_their_number_and_the_context_cuts_it():
-    work = replace(presets()["rl"], context=10**9, episodes=64)
+    work = replace(presets()["rl-32b"], context=10**9, episodes=64)
     more = replace(work, episodes=4096)
     assert 1 < longest(work) < longest(more)
     assert longest(replace(work, spread=0.0)) == 1
@@ -114,19 +119,46 @@ def test_the_longest_episode_grows_with_their_number_and_the_context_cuts_it():
 
 
 def test_interruptions_grow_with_the_number_of_chips():
-    work, chip = presets()["pretrain"], CHIPS["h100"]
+    work, chip = presets()["pretrain-671b"], CHIPS["h100"]
     few, many = (goodput(work, chip, n, "usual") for n in (1024, 16384))
     assert 0.8 < many < few < 1
-    assert goodput(presets()["serve"], chip, 16384, "usual") == 1
+    assert goodput(presets()["serve-671b"], chip, 16384, "usual") == 1
 
 
 def test_what_does_not_fit_says_what_is_missing():
     with pytest.raises(CannotRun, match=r"capacity \(train\).*take 9 chips"):
-        estimate(presets()["sft"], Pool(8, CHIPS["h100"]), US)
+        estimate(presets()["sft-32b"], Pool(8, CHIPS["h100"]), US)
+
+
+def test_what_does_not_run_says_what_does():
+    """Every way that is named is one that runs."""
+    pool = Pool(8, CHIPS["h100"])
+    work = presets()["sft-32b"]
+    ways = instead(work, pool.chip, pool.count)
+    assert ways[0] == "16 x NVIDIA H100 SXM"
+    assert "--set method=lora" in ways[1]
+    assert "--model qwen3-14b" in ways[2]
+    estimate(work, Pool(16, pool.chip), US)
+    estimate(replace(work, method="lora"), pool, US)
+    estimate(changed(work, {"model": "qwen3-14b"}), pool, US)
+    large = presets()["pretrain-671b"]
+    more, smaller = instead(large, pool.chip, pool.count)
+    assert more == "256 x NVIDIA H100 SXM"  # 8, 16 ... 128 do not hold it
+    estimate(large, Pool(256, pool.chip), US)
+    model = smaller.rpartition(" ")[2].rstrip(")")
+    estimate(changed(large, {"model": model}), pool, US)
+    fast = replace(presets()["serve"], speed=2000.0)
+    (way,) = [way for way in instead(fast, pool.chip, pool.count) if "speed" in way]
+    estimate(changed(fast, {"speed": float(way.rpartition("=")[2].rstrip(")"))}), pool, US)
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if "-" not in name])
+def test_what_a_plain_name_means_runs_on_one_node(name):
+    assert estimate(presets()[name], Pool(8, CHIPS["h100"]), US).seconds.typ > 0
 
 
 def test_no_chip_makes_one_user_faster_than_its_layers():
-    work = replace(presets()["serve"], speed=2000.0)
+    work = replace(presets()["serve-671b"], speed=2000.0)
     with pytest.raises(CannotRun, match="latency"):
         estimate(work, Pool(512, CHIPS["gb200"]), US)
 

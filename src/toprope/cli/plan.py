@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,20 +11,21 @@ import typer
 
 from toprope.cli.plan_asked import asked_workload, written
 from toprope.cli.plan_validate import validate_planner
-from toprope.plan import words
+from toprope.plan import chipwords, equalwords, lists, words
 from toprope.plan.answers import as_data, chip_data
 from toprope.plan.chips import find_chip, load_chips
 from toprope.plan.claims import claims
 from toprope.plan.climbrun import compare, read_run
 from toprope.plan.equal import equal, flops_only
 from toprope.plan.estimate import estimate
-from toprope.plan.fit import fit
+from toprope.plan.fit import fitted
+from toprope.plan.lines import columns
 from toprope.plan.machine import common_precision
 from toprope.plan.money import tariff
+from toprope.plan.page import claims_page, equal_page
 from toprope.plan.pool import read_pool
-from toprope.plan.shapes import load_shapes
-from toprope.plan.units import number, told
-from toprope.plan.workload import presets
+from toprope.plan.shapes import find_shape
+from toprope.plan.units import told
 
 app = typer.Typer(no_args_is_help=True)
 app.command("validate")(validate_planner)
@@ -37,7 +38,7 @@ Html = Annotated[Path | None, typer.Option("--html", help="Write a page with pic
 Region = Annotated[
     str, typer.Option(help="Electricity: us, china, china-subsidised, world, or $ per kWh.")
 ]
-SMALLEST = "rl-8b"  # what one node of eight can do
+FIRST = "rl"  # what toprope is for
 Named = Annotated[
     str, typer.Option("--workload", "-w", help="A preset, a TOML file, or a finished run's folder.")
 ]
@@ -54,7 +55,7 @@ Changes = Annotated[
 def equal_chips(
     fast: Annotated[str, typer.Option(help="The pool to match, as '8 x H100'.")],
     slow: Annotated[str, typer.Option(help="The chip to match it with.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     region: Region = "us",
@@ -72,21 +73,19 @@ def equal_chips(
         both = common_precision(pool.chip, other, "bf16")
         plain = flops_only(pool, other, both)
         text = f"{told(plain, '1')} {other.name} have the dense {both.upper()} FLOP/s of {pool}"
-        typer.echo(json.dumps(as_data(plain)) if as_json else text)
+        _print(plain, [text], as_json)
         return
     per_kwh = tariff(region)
     found = equal(pool, other, asked_workload(workload, model, change), per_kwh)
     if html is not None:
-        from toprope.plan.page import equal_page
-
         written(html, equal_page(found, per_kwh))
-    _print(found, words.equal_lines(found, per_kwh), as_json)
+    _print(found, equalwords.equal_lines(found, per_kwh), as_json)
 
 
 @app.command("fit")
 def fit_model(
     on: Annotated[str, typer.Option(help="A pool, as '8 x H100'.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     chips: Extra = None,
@@ -94,14 +93,14 @@ def fit_model(
 ) -> None:
     """Say whether a model fits, for training and for sampling, and with what margin."""
     work = asked_workload(workload, model, change)
-    found = fit(work, read_pool(on, load_chips(chips or ())))
-    _print(found, words.fit_lines(work, found), as_json)
+    found = fitted(work, read_pool(on, load_chips(chips or ())))
+    _print(found, words.fit_lines(found), as_json)
 
 
 @app.command("run")
 def run_work(
     on: Annotated[str, typer.Option(help="A pool, as '64 x H100'.")],
-    workload: Named = SMALLEST,
+    workload: Named = FIRST,
     model: Model = "",
     change: Changes = None,
     region: Region = "us",
@@ -125,11 +124,9 @@ def weigh_claims(
     """Weigh what people say about chips with the numbers that hold it up or break it."""
     found = claims(load_chips(chips or ()), tariff(region), tuple(names or ()))
     if html is not None:
-        from toprope.plan.page import claims_page
-
         written(html, claims_page(found))
     data = [{**as_data(claim), "verdict": claim.verdict} for claim in found]
-    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.claim_lines(found)))
+    _print(data, words.claim_lines(found), as_json)
 
 
 @app.command("meters")
@@ -154,40 +151,32 @@ def list_chips(
 ) -> None:
     """List the chips with their figures, or tell one chip's with their sources."""
     known = load_chips(chips or ())
-    if name:
-        typer.echo(json.dumps(chip_data(find_chip(name, known)), indent=1))
-        return
-    data = {key: chip_data(chip) for key, chip in known.items()}
-    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.chip_rows(known)))
+    chip = find_chip(name, known) if name else None
+    lines = chipwords.chip_lines(chip) if chip else chipwords.chip_rows(known)
+    data = chip_data(chip) if chip else {key: chip_data(one) for key, one in known.items()}
+    _print(data, lines, as_json)
 
 
 @app.command("models")
-def list_models(as_json: AsJson = False) -> None:
-    """List the model shapes: parameters, layers, attention, and where each was published."""
-    shapes = load_shapes()
-    rows = [("model", "parameters", "active", "layers", "attention", "source")]
-    for key, shape in shapes.items():
-        size, active = (
-            f"{number(shape.parameters / 1e9)} B",
-            f"{number(shape.parameters_active / 1e9)} B",
-        )
-        rows.append((key, size, active, str(shape.layers), shape.attention_kind, shape.source))
-    _print_rows(rows, as_json)
+def list_models(
+    name: Annotated[str, typer.Argument(help="One model, with all its sizes.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the model shapes and where each was published, or tell one's sizes."""
+    if name:
+        shape = find_shape(name)
+        _print(asdict(shape), lists.model_lines(shape), as_json)
+        return
+    rows = lists.model_rows()
+    _print(lists.as_dicts(rows), lists.model_list(rows), as_json)
 
 
 @app.command("workloads")
 def list_workloads(as_json: AsJson = False) -> None:
     """List the workloads that have a name, to start from."""
-    rows = [("workload", "model", "what")]
-    rows += [(name, work.shape.key, work.about) for name, work in presets().items()]
-    _print_rows(rows, as_json)
+    rows = lists.workload_rows()
+    _print(lists.as_dicts(rows), columns(rows), as_json)
 
 
 def _print(found: Any, lines: list[str], as_json: bool) -> None:
     typer.echo(json.dumps(as_data(found), indent=1) if as_json else "\n".join(lines))
-
-
-def _print_rows(rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
-    head, *body = rows
-    data = [dict(zip(head, row, strict=True)) for row in body]
-    typer.echo(json.dumps(data, indent=1) if as_json else "\n".join(words.columns(rows)))

@@ -35,6 +35,11 @@ class Claim:
         sides = {one.holds for one in self.evidence}
         return "holds in part" if len(sides) == 2 else "holds" if True in sides else "breaks"
 
+    @property
+    def tally(self) -> str:
+        """How many of its numbers hold it up."""
+        return f"{sum(one.holds for one in self.evidence)} of {len(self.evidence)} numbers for it"
+
 
 _Evaluate = Callable[[Mapping[str, Chip], Range], list[Evidence]]
 

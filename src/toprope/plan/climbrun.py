@@ -7,6 +7,7 @@ decides; sampling for training and for evaluation are one here.
 from __future__ import annotations
 
 import sqlite3
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from toprope.plan.ranges import Range
 from toprope.plan.shapes import Shape, UnknownShape, find_shape
 from toprope.plan.workload import Workload, WorkloadError
 
+_DEFAULT_RANK = 32
 _SAMPLED, _TRAINED = ("sample", "eval"), ("train", "seed")
 
 
@@ -65,8 +67,10 @@ def is_run(path: Path) -> bool:
     return (path / LEDGER_NAME).is_file()
 
 
-def read_run(folder: Path, model: str = "", rank: int = 32) -> Run:
+def read_run(folder: Path, model: str = "") -> Run:
     """Return a run's meters; `model` names its shape where its own name is not known.
+
+    The rank of its adapters (0: all weights) is that of the run's `config.toml`.
 
     Raises LedgerError if there is no ledger, `WorkloadError` if nothing was sampled, or the
     student's shape is unknown.
@@ -84,7 +88,16 @@ def read_run(folder: Path, model: str = "", rank: int = 32) -> Run:
         raise WorkloadError(f"{folder}: no episode was sampled in this run; climb first")
     name = str(known.get("run") or folder.name)
     shape = _shape(model or str(known.get("student", "")))
-    return Run(name, shape, rank, iterations, tuple(meters), prompts, grade)
+    return Run(name, shape, _rank(folder), iterations, tuple(meters), prompts, grade)
+
+
+def _rank(folder: Path) -> int:
+    """The rank of the run's adapters; the climb's own default where no settings were kept."""
+    try:
+        student = tomllib.loads((folder / "config.toml").read_text("utf-8"))["student"]
+        return int(student["lora_rank"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return _DEFAULT_RANK
 
 
 def _meters(db: sqlite3.Connection) -> list[PhaseMeter]:

@@ -64,7 +64,11 @@ class Count:
 
 def whole_count(fast: Pool, slow: Chip, wanted: Workload) -> Count:
     """Return the count of the whole workload alone, with its bounds. Raises as `equal`."""
-    work = comparable(fast.chip, slow, wanted)
+    return counted_as_asked(fast, slow, comparable(fast.chip, slow, wanted))
+
+
+def counted_as_asked(fast: Pool, slow: Chip, work: Workload) -> Count:
+    """Return the same in the precisions asked for, each chip in the nearest that it has."""
     bands = {family: carries_over(family, fast.chip.key, slow.key)[0] for family in FAMILIES}
     ends = [solve(fast, slow, work, *end, whole_only=True)[0] for end in _ends(bands)]
     return replace(ends[1], least=ends[0].usual, most=ends[2].usual)
@@ -122,8 +126,7 @@ def solve(
     target = phases(work, quick, fast.count)
     for spent in target:
         if isinf(spent.seconds):
-            why = f"{spent.name}: {spent.why_not}"
-            raise CannotRun(f"{work.name} does not run on {fast}: {why}; give it more chips")
+            raise CannotRun(f"{spent.name}: {spent.why_not}", work, fast)
 
     @cache
     def all_of(chips: int) -> list[Spent]:

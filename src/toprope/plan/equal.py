@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil, isinf
 
 from toprope.plan.chips import Chip, Peak
-from toprope.plan.counts import FAMILY_OF, Count, comparable, counts, solve
+from toprope.plan.counts import FAMILY_OF, Count, comparable, counted_as_asked, counts
 from toprope.plan.estimate import CannotRun, Estimate, estimate
 from toprope.plan.machine import BITS
 from toprope.plan.money import on_one_basis
@@ -20,13 +20,16 @@ from toprope.plan.ranges import Range
 from toprope.plan.rates import FAMILIES, Carry, slower_than_predicted
 from toprope.plan.workload import Workload
 
+# A phase that takes less of the whole than this is not worth a word.
+_FELT = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of the question and the count it would answer."""
+    """A change of the question and the count that would then be the answer."""
 
     what: str
-    usual: int | None
+    count: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def _not_carried(
     """What no number of slow chips makes up for, in words."""
     found = []
     for count in counts:
-        if count.usual is None:
+        if count.usual is None and count.fast_seconds > _FELT * counts[0].fast_seconds:
             times = "never" if isinf(count.floor) else f"{count.floor:.2g} times the time at best"
             found.append(f"{count.name}: no number of chips ({count.binds}): {times}")
     narrower = [p for p in fast.chip.peaks if BITS[p] < 16 and p not in slow.peaks]
@@ -165,11 +168,11 @@ def _changes(
     found = []
     for what, other in asked:
         try:
-            usual = solve(fast, slow, other, "usual", "usual", {}, whole_only=True)[0].usual
+            count = counted_as_asked(fast, slow, other)
         except CannotRun:
             continue
-        if _differs(usual, whole.usual):
-            found.append(Change(what, usual))
+        if _differs(count.usual, whole.usual):
+            found.append(Change(what, count))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isinf
 
+from toprope.plan.instead import instead
 from toprope.plan.machine import machine
 from toprope.plan.money import VCPU_HOUR, Hourly, hourly
 from toprope.plan.phases import goodput, phases
@@ -18,14 +19,23 @@ from toprope.plan.serving import RESOURCES, Spent
 from toprope.plan.workload import Workload
 from toprope.terms import TopropeError
 
-_NEXT = {
-    "capacity": "`toprope plan fit` says what would hold it",
-    "latency": "ask for less with --set speed=N, or for chips with more bandwidth",
-}
-
 
 class CannotRun(TopropeError):
-    """A workload that no time is enough for on a pool: the resource that is missing."""
+    """A workload that no time is enough for on a pool: the resource that is missing.
+
+    Its text tells what would run instead, looked for only when somebody reads it.
+    """
+
+    def __init__(self, why: str, work: Workload, pool: Pool) -> None:
+        super().__init__(why)
+        self.why, self.work, self.pool = why, work, pool
+
+    def __str__(self) -> str:
+        ways = instead(self.work, self.pool.chip, self.pool.count)
+        first = f"{self.work.name} does not run on {self.pool}: {self.why}. "
+        if not ways:
+            return first + "Nothing near it does; `toprope plan fit` shows what is held."
+        return f"{first}What does: {'; '.join(ways)}. `toprope plan fit` shows what is held."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def estimate(work: Workload, pool: Pool, per_kwh: Range, hour: Hourly | None = N
         hour=hour,
         dollars=chip_hours * hour.dollars if hour.dollars else None,
         environment_dollars=_environments(work),
-        binds=max(found, key=lambda phase: phase.seconds.typ).binds,
+        binds=_binding(found),
     )
 
 
@@ -87,11 +97,17 @@ def _phases_at(work: Workload, pool: Pool, corner: Corner) -> list[Spent]:
         if isinf(spent.seconds):
             resource, _, why = spent.why_not.partition(": ")
             worst = " if its figures are at their low end" if corner == "slow" else ""
-            raise CannotRun(
-                f"{work.name} does not run on {pool}{worst}: {resource} ({spent.name}): {why}; "
-                + _NEXT.get(resource, "give it more chips or others")
-            )
+            raise CannotRun(f"{resource} ({spent.name}){worst}: {why}", work, pool)
     return found
+
+
+def _binding(found: tuple[PhaseEstimate, ...]) -> str:
+    """The resource that takes the most of the usual time over all phases."""
+    total: dict[str, float] = {}
+    for phase in found:
+        for resource, share in phase.shares.items():
+            total[resource] = total.get(resource, 0.0) + share * phase.seconds.typ
+    return max(total, key=lambda resource: total[resource])
 
 
 def _joined(spent: list[Spent]) -> PhaseEstimate:

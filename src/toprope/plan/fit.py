@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from toprope.plan.instead import instead
 from toprope.plan.machine import USABLE, machine
 from toprope.plan.memory import (
     RESERVE,
@@ -20,7 +21,7 @@ from toprope.plan.memory import (
 )
 from toprope.plan.pool import CORNERS, Corner, Pool
 from toprope.plan.ranges import Range
-from toprope.plan.serving import cuts, room
+from toprope.plan.serving import Cut, cuts, room
 from toprope.plan.workload import Workload
 
 # States are counted exactly; what frameworks keep beside them is up to a sixth more.
@@ -40,26 +41,47 @@ class Fit:
     """One use on so many chips: what it holds, what they have, and the fewest that would do.
 
     `verdict` is "fits", "tight" (only if figures are as usual) or "does not fit";
-    `spare` is usable bytes left per chip, below 0 what is missing; `sequences` how many of the
-    workload's mean length are held at once, for sampling.
+    `spare` is usable bytes left per chip, below 0 what is missing; `tokens` the length that is
+    held, `how` a way to cut it over the chips; `sequences` how many of that length are held at
+    once, for sampling.
     """
 
     use: str
     where: str
     chips: int
+    tokens: float
     held: tuple[Held, ...]
     usable: Range
     spare: Range
     needed: Range
     verdict: str
+    how: str = ""
     sequences: Range | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A workload's uses on a pool, and, where one does not fit, changes under which all do."""
+
+    work: Workload
+    pool: str
+    uses: tuple[Fit, ...]
+    instead: tuple[str, ...]
+
+
+def fitted(work: Workload, pool: Pool) -> Fitted:
+    """Return the fits of a workload on a pool, and what fits instead."""
+    uses = tuple(fit(work, pool))
+    short = any(one.verdict == "does not fit" for one in uses if one.chips == pool.count)
+    ways = instead(replace(work, speed=0.0), pool.chip, pool.count) if short else ()
+    return Fitted(work, str(pool), uses, tuple(ways))
+
+
 def fit(work: Workload, pool: Pool) -> list[Fit]:
-    """Return the fits of training and of sampling, on one domain and on the whole pool."""
+    """Return the fits of training and of sampling, on one domain of the pool and on all of it."""
     domain = pool.chip.link.domain if pool.chip.link else 1
     sizes = {f"one domain of {domain}": domain, f"the pool of {pool.count:,}": pool.count}
-    if pool.count == domain:
+    if domain >= pool.count:
         del sizes[f"one domain of {domain}"]
     found = []
     for where, chips in sizes.items():
@@ -77,40 +99,62 @@ def _training(work: Workload, pool: Pool, chips: int, where: str) -> Fit:
     held = (
         Held("weights", Range.of(wide)),
         Held("gradients and optimiser", Range.of(states(work) - wide)),
-        Held(f"activations of one sequence of {length:,.0f}", _kept(activations(shape, length))),
+        Held("activations of one sequence", _kept(activations(shape, length))),
     )
     needed = [training_chips(work, _usable(pool, corner)) for corner in CORNERS]
-    return _fit("training", where, chips, held, pool, needed)
+    found = _fit("training", where, chips, held, pool, needed, length)
+    return replace(found, how=_cut(needed[1], chips, pool, shape.layers))
+
+
+def _cut(needed: int, chips: int, pool: Pool, layers: int) -> str:
+    """One way to cut states and a sequence: tensor parts, then stages of layers, then copies."""
+    if needed > chips:
+        return ""
+    near = min(8, pool.chip.link.domain if pool.chip.link else 1)
+    tensor = min(near, 1 << (needed - 1).bit_length())
+    stages = ceil(needed / tensor)
+    copies = chips // (tensor * stages)
+    if stages > layers or not copies:
+        return "all sharded (ZeRO-3)"
+    parts = f"{tensor} tensor parallel x {stages} pipeline stages x {copies} data parallel"
+    return f"all sharded (ZeRO-3), or {parts}"
 
 
 def _sampling(work: Workload, pool: Pool, chips: int, where: str) -> Fit:
     shape, precision = work.shape, work.precision
     held = (
         Held(f"weights in {precision.upper()}", Range.of(weights(shape, precision))),
-        Held(
-            f"cache of one sequence of {work.length:,.0f}",
-            _kept(cache(shape, work.length, precision)),
-        ),
+        Held("cache of one sequence", _kept(cache(shape, work.length, precision))),
     )
     needed = [
         serving_chips(shape, work.length, precision, _usable(pool, corner)) for corner in CORNERS
     ]
-    found = _fit("sampling", where, chips, held, pool, needed)
+    found = _fit("sampling", where, chips, held, pool, needed, work.length)
     at_once = [_sequences(work, pool, corner, chips) for corner in CORNERS]
-    return replace(found, sequences=Range(at_once[2], at_once[1], at_once[0]))
+    (most, _), (usual, cut), (least, _) = at_once
+    how = f"{chips // cut.chips:,} x {cut.chips:,} chips" if cut else ""
+    return replace(found, how=how, sequences=Range(least, usual, most))
 
 
-def _sequences(work: Workload, pool: Pool, corner: Corner, chips: int) -> float:
+def _sequences(work: Workload, pool: Pool, corner: Corner, chips: int) -> tuple[float, Cut | None]:
+    """How many sequences the pool holds, and the replica that holds the most of them."""
     here = machine(pool.chip, corner)
-    best = 0.0
+    best: tuple[float, Cut | None] = (0.0, None)
     for cut in cuts(here, chips, work.shape):
         held = room(work.shape, here, cut, work.length, work.precision)
-        best = max(best, int(held) * (chips // cut.chips) if held >= 1 else 0)
+        at_once = float(int(held) * (chips // cut.chips)) if held >= 1 else 0.0
+        best = max(best, (at_once, cut), key=lambda one: one[0])
     return best
 
 
 def _fit(
-    use: str, where: str, chips: int, held: tuple[Held, ...], pool: Pool, needed: list[int]
+    use: str,
+    where: str,
+    chips: int,
+    held: tuple[Held, ...],
+    pool: Pool,
+    needed: list[int],
+    tokens: float,
 ) -> Fit:
     total = Range.of(0.0)
     for one in held:
@@ -121,7 +165,7 @@ def _fit(
     wider = ceil(usual * _BESIDE.max)
     fewest = Range(low, usual, max(high, wider))
     verdict = "fits" if spare.min > 0 else "tight" if spare.typ > 0 else "does not fit"
-    return Fit(use, where, chips, held, usable, spare, fewest, verdict)
+    return Fit(use, where, chips, tokens, held, usable, spare, fewest, verdict)
 
 
 def _usable(pool: Pool, corner: Corner) -> float:

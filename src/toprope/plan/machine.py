@@ -33,9 +33,12 @@ class NoPrecision(TopropeError):
     """A chip that has no units for a precision or any wider one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Machine:
-    """Rates per chip: FLOP/s, B/s, B, seconds. `domain` 1 means no link between chips."""
+    """Rates per chip: FLOP/s, B/s, B, seconds. `domain` 1 means no link between chips.
+
+    One is equal to itself alone, so that what is computed for it can be remembered.
+    """
 
     chip: Chip
     peaks: Mapping[str, float]
@@ -50,6 +53,7 @@ class Machine:
     decode_dense: float  # how many times the constants' time a step takes
     decode_moe: float
     exposed: float
+    sync: float  # share of a link's rate that new weights reach
     slower: Mapping[str, float]  # per kind of work: how many times its figures' time it takes
 
     def precision(self, wanted: str, *, training: bool = False) -> str:
@@ -95,6 +99,7 @@ def machine(
         decode_dense=against(rates.decode_dense, shares),
         decode_moe=against(rates.decode_moe, shares),
         exposed=against(rates.exposed, shares),
+        sync=at(rates.sync, shares),
         slower={work: usual * (slower or {}).get(work, 1.0) for work, usual in usual_slow.items()},
     )
 

@@ -8,6 +8,7 @@ its reason, never dropped in silence.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,8 +36,18 @@ _PRECISIONS = {
     "awq": "int4",
     "gptq": "int4",
     "w8a8": "int8",
+    "int8_wo": "int8",
+    "sq": "int8",
+    "int4_wo": "int4",
+    "fp8_static": "fp8",
+    "fp8_ootb": "fp8",
+    "w4a16_mxfp4": "fp4",
+    "w4a8_mxfp4": "fp4",
+    **dict.fromkeys(("auto", "none", "nan"), ""),
 }
-_FORMS = ("sxm5", "sxm6", "sxm", "oam", "nvl72", "nvl36", "nvl8", "nvl", "hgx", "dgx")
+_FORM = re.compile(r"_(?:sxm\d?|oam|nvl\d*|hgx|dgx|hbm\w*|\d+gi?b)$")
+# Seconds that a decode step can take; what is beyond is another unit or a broken row.
+_STEP = (5e-5, 60.0)
 
 
 class RowError(TopropeError):
@@ -91,23 +102,23 @@ def read_row(
     row: Mapping[str, str], chips: Chips, systems: dict[str, Chip] | None = None
 ) -> Measured:
     """Return one row as what was served and how long a token took. Raises `RowError`."""
-    system = row["system"]
+    system = row.get("system") or ""
     found = {} if systems is None else systems
     if system not in found:
         found[system] = _chip(system, chips)
-    name = row["model_path"]
+    name = row.get("model_path") or ""
     shape, _ = _shape(name)
     layout = labelled(
         _count(row, "tp_size"),
-        _count(row, "attention_dp_size", least=0),
-        _count(row, "moe_tp_size"),
-        _count(row, "moe_ep_size"),
+        _perhaps(row, "attention_dp_size", 0),
+        _perhaps(row, "moe_tp_size", 1),
+        _perhaps(row, "moe_ep_size", 1),
         _count(row, "batch_size"),
-        _count(row, "pp_size"),
+        _perhaps(row, "pp_size", 1),
     )
     seconds = _number(row, "silicon_tpot_ms") / 1e3
-    if seconds <= 0:
-        raise RowError("silicon_tpot_ms is not above 0")
+    if not _STEP[0] <= seconds <= _STEP[1]:
+        raise RowError("silicon_tpot_ms is no time of a token: 0.05 ms to 60 s")
     served = Served(
         shape=shape,
         chip=found[system],
@@ -129,19 +140,20 @@ def summary(
     """Return mean absolute errors as fractions, for dense and MoE models and by chip and model."""
     kinds: dict[str, list[float]] = {"dense": [], "moe": []}
     groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    shapes: dict[str, str] = {}
+    shapes: dict[str, tuple[str, bool]] = {}
     count = 0
     for row in rows:
         error = row.error(constants)
         count += 1
         kinds["moe" if row.served.shape.is_moe else "dense"].append(error)
         groups[row.served.chip.key, row.told, row.backend].append(error)
-        shapes[row.told] = row.served.shape.key + (" (stand-in)" if row.stands_in else "")
+        shapes[row.told] = (row.served.shape.key, row.stands_in)
     by = [
         {
             "chip": chip,
             "model": told,
-            "shape": shapes[told],
+            "shape": shapes[told][0],
+            "stands_in": shapes[told][1],
             "backend": backend,
             "rows": len(errors),
             "mape": _mean(map(abs, errors)),
@@ -161,15 +173,15 @@ def summary(
 
 def _chip(system: str, chips: Chips) -> Chip:
     """The chip of `h200_sxm`, `GB300 NVL72`, `gb200_nvl72_sxm`: without its form if need be."""
-    name = system.strip().lower().replace("-", "_").replace(" ", "_")
+    name = system.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("nvidia_")
     while True:
         try:
             return find_chip(name, chips)
         except UnknownChip:
-            head, _, form = name.rpartition("_")
-            if not head or form not in _FORMS:
+            shorter = _FORM.sub("", name)
+            if shorter == name:
                 raise RowError(f"system {system}: no chip of that name") from None
-            name = head
+            name = shorter
 
 
 @cache
@@ -190,7 +202,7 @@ def _precision(row: Mapping[str, str], shape: Shape) -> str:
         return told
     if told:
         raise RowError(f"precision {told}: not one of {', '.join(STORED)}")
-    name = row["model_path"].lower()
+    name = (row.get("model_path") or "").lower()
     marked = next((p for p in ("nvfp4", "mxfp4", "fp4", "fp8", "int4") if p in name), "")
     return _PRECISIONS.get(marked, marked) or ("fp4" if shape.body_bytes else "bf16")
 
@@ -201,16 +213,25 @@ def _backend(row: Mapping[str, str]) -> str:
     return next((name for name in BACKENDS if name in told), told)
 
 
-def _count(row: Mapping[str, str], name: str, least: int = 1) -> int:
-    return max(least, round(_number(row, name, empty=least)))
+def _count(row: Mapping[str, str], name: str) -> int:
+    found = round(_number(row, name))
+    if found < 1:
+        raise RowError(f"{name} is below 1")
+    return found
 
 
-def _number(row: Mapping[str, str], name: str, empty: float | None = None) -> float:
+def _perhaps(row: Mapping[str, str], name: str, least: int) -> int:
+    """A column that some measurements leave empty or 0, which then means `least`."""
     told = (row.get(name) or "").strip()
-    if not told and empty is not None:
-        return empty
+    found = round(_number(row, name)) if told else least
+    if found < 0:
+        raise RowError(f"{name} is below 0")
+    return max(least, found)
+
+
+def _number(row: Mapping[str, str], name: str) -> float:
     try:
-        value = float(told)
+        value = float((row.get(name) or "").strip())
     except ValueError:
         value = nan
     if not isfinite(value):

@@ -6,13 +6,12 @@ the page. It must not compute what the other files decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from string import Template
 
-from toprope.drawing.look import hover, style
-from toprope.plan import pictures, words
+from toprope.drawing.look import card, columns, legend, page
+from toprope.plan import equalwords, pictures, words
 from toprope.plan.claims import Claim
 from toprope.plan.equal import Equal
 from toprope.plan.ranges import Range
@@ -28,6 +27,11 @@ _MEANS = {
     "reliability": "time lost because some chip of many has failed",
 }
 _TERMS = {
+    "chip": "a processor made for such work, let by the hour or sold; a name as H100 or 910C is a "
+    "kind of chip, as a model of car is",
+    "parameters": "the numbers that make up a model, billions of them (B)",
+    "token": "a piece of a word, what a model reads and writes",
+    "binds": "is what there is too little of: more of anything else would not help",
     "prefill": "reading a prompt",
     "decode": "writing the answer, a token at a time",
     "log-probabilities": "reading the episodes again to know how likely each token was",
@@ -45,45 +49,59 @@ def equal_page(answer: Equal, per_kwh: Range) -> str:
     used = {name: _MEANS[name] for name in pictures.resources_used(sides)}
     cost = pictures.cost_by_time(answer, per_kwh)
     left = [
-        _card("How many, phase by phase", _counts_legend(answer) + pictures.counts(answer)),
-        _card(
+        card(
+            "How many, phase by phase",
+            _counts_legend(answer) + pictures.counts(answer),
+            "The work is done in phases. A dot is how many of the slow chip take no longer than "
+            "the fast side does for that phase; the bar is from the least to the most.",
+        ),
+        card(
             "What a chip can reach, and where the phases lie",
             _sides_legend(answer) + pictures.roofline(answer),
-            "Left of the bend memory is too slow to keep the chip busy, right of it the chip is.",
+            "A line is how much a chip can compute in a second. Work that does little with each "
+            "byte it reads lies left: there memory sets the pace. Work that does much lies right "
+            "of the bend: there the chip itself does. A dot is the most that a phase can get.",
         ),
     ]
     right = [
-        _card(
+        card(
             "Where the time goes",
             _resource_legend(used) + pictures.times(sides),
-            "The thin line under a bar goes from the fastest to the slowest it may end.",
+            "A colour is what the chips wait for meanwhile. The thin line under a bar goes from "
+            "the fastest to the slowest it may end.",
         ),
-        _card(
+        card(
             "Cost against time",
             _sides_legend(answer) + cost if cost else "<p>Nobody tells a price of these chips.</p>",
             _cost_lead(answer),
         ),
     ]
     tables = [
-        _card("What it takes", _table(words.sides(answer))),
-        _card("Price of FLOPs", _table(words.flop_prices(answer, per_kwh))),
+        card("What it takes", _table(equalwords.sides(answer))),
+        card("Price of FLOPs", _table(equalwords.flop_prices(answer, per_kwh))),
     ]
     lists = [
         _listed("Does not carry over, at any number", answer.not_carried),
-        _listed("Would change the answer", words.changes(answer)),
+        _listed("Would change the answer", equalwords.changes(answer)),
     ]
-    rest = _listed("What the answer rests on", words.rests_on(answer))
+    rest = _listed("What the answer rests on", equalwords.rests_on(answer))
     meanings = _glossary({**used, **_TERMS})
     return _page(
         title=f"{answer.fast} and {answer.slow.name}",
-        under="; ".join(line.strip() for line in words.workload_lines(answer.work)),
-        body=f'<p class="headline">{_e(words.headline(answer))}</p>'
-        + _columns(left, right)
+        under="; ".join(words.workload_sentences(answer.work)),
+        main=f'<p class="headline">{_e(equalwords.headline(answer))}</p>'
+        + _plainly(answer)
+        + columns(left, right)
         + "".join(tables)
-        + _columns([lists[0]], [lists[1]])
+        + columns([lists[0]], [lists[1]])
         + rest
         + meanings,
     )
+
+
+def _plainly(answer: Equal) -> str:
+    rows = "".join(f"<li>{_e(line)}</li>" for line in equalwords.plainly(answer, _MEANS))
+    return card("In plain words", f'<ul class="notes">{rows}</ul>')
 
 
 def _cost_lead(answer: Equal) -> str:
@@ -103,36 +121,25 @@ def claims_page(found: Sequence[Claim]) -> str:
             for one in claim.evidence
         )
         body = f'<span class="verdict {kind}">{_e(claim.verdict)}</span>'
-        cards.append(_card(claim.sentence, f'{body}<ul class="weighed">{rows}</ul>'))
+        cards.append(card(claim.sentence, f'{body}<ul class="weighed">{rows}</ul>'))
     return _page(
         title="What people say about chips",
         under="Each sentence with the numbers that hold it up (✓) or break it (✗), and the "
         "resource that each is about.",
-        body=_columns(cards[::2], cards[1::2]) + _glossary({**_MEANS, **_TERMS}),
+        main=columns(cards[::2], cards[1::2]) + _glossary({**_MEANS, **_TERMS}),
     )
 
 
-def _page(title: str, under: str, body: str) -> str:
-    return Template(_asset("page.html")).substitute(
-        title=_e(f"toprope plan: {title}"),
-        heading=_e(title),
-        under=_e(under),
-        css=style() + _asset("page.css"),
-        js=hover(),
-        body=body,
+def _page(title: str, under: str, main: str) -> str:
+    return page(
+        mark="toprope plan",
+        title=title,
+        under=under,
+        main=main,
         foot="Figures and their sources: <code>toprope plan chips NAME</code>. "
         "The same answer as data: <code>--json</code>.",
+        css=files("toprope.plan").joinpath("page.css").read_text("utf-8"),
     )
-
-
-def _card(title: str, body: str, lead: str = "") -> str:
-    told = f'<p class="lead">{_e(lead)}</p>' if lead else ""
-    return f'<section class="card"><h2>{_e(title)}</h2>{told}{body}</section>'
-
-
-def _columns(left: Iterable[str], right: Iterable[str]) -> str:
-    columns = "".join(f'<div class="column">{"".join(side)}</div>' for side in (left, right))
-    return f'<div class="cards">{columns}</div>'
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -150,39 +157,30 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _listed(title: str, lines: Sequence[str]) -> str:
     rows = "".join(f"<li>{_e(line)}</li>" for line in lines or ("nothing",))
-    return _card(title, f'<ul class="notes">{rows}</ul>')
+    return card(title, f'<ul class="notes">{rows}</ul>')
 
 
 def _glossary(meanings: Mapping[str, str]) -> str:
     rows = "".join(f"<dt>{_e(word)}</dt><dd>{_e(means)}</dd>" for word, means in meanings.items())
-    return _card("The words", f'<dl class="glossary">{rows}</dl>')
+    return card("The words", f'<dl class="glossary">{rows}</dl>')
 
 
 def _counts_legend(answer: Equal) -> str:
-    return _legend(
-        {
-            "c-slow": f"{answer.slow.name} needed, with range",
-            "c-at": f"the {answer.fast.count:,} of the fast chip",
-            "c-flops": "what FLOPs alone would say",
-        }
+    return legend(
+        [
+            ("c-slow", f"{answer.slow.name} needed, with range"),
+            ("c-at", f"the {answer.fast.count:,} of the fast chip"),
+            ("c-flops", "what FLOPs alone would say"),
+        ]
     )
 
 
 def _sides_legend(answer: Equal) -> str:
-    return _legend({"c-fast": answer.fast.chip.name, "c-slow": answer.slow.name})
+    return legend([("c-fast", answer.fast.chip.name), ("c-slow", answer.slow.name)])
 
 
 def _resource_legend(used: Mapping[str, str]) -> str:
-    return _legend({f"sw r-{name.lower()}": name for name in used})
-
-
-def _legend(marks: Mapping[str, str]) -> str:
-    rows = "".join(f'<li><i class="{kind}"></i>{_e(said)}</li>' for kind, said in marks.items())
-    return f'<ul class="legend">{rows}</ul>'
-
-
-def _asset(name: str) -> str:
-    return files("toprope.plan").joinpath(name).read_text("utf-8")
+    return legend((f"sw r-{name.lower()}", name) for name in used)
 
 
 def _e(told: str) -> str:

@@ -100,7 +100,8 @@ def _train(work: Workload, machine: Machine, chips: int) -> Spent:
     reference = _traffic_ratio(work, per_token, _REFERENCE, 8 if needed > 1 else 1, machine.train)
     shared = 1 + machine.exposed * reference
     terms = {"FLOPs": base / shared, "link": base * machine.exposed * ratio / shared}
-    return Spent("train", terms, how=f"in {native.upper()}, {needed:,} chips hold the states")
+    held = "1 chip holds" if needed == 1 else f"{needed:,} chips hold"
+    return Spent("train", terms, how=f"in {native.upper()}, {held} the states")
 
 
 def _traffic_ratio(
@@ -130,7 +131,7 @@ def _sync(work: Workload, machine: Machine, chips: int) -> Spent:
         size = adapters * WEIGHT_BYTES["bf16"]
     rate = machine.link if chips <= machine.domain else machine.out
     replica = serving_chips(work.shape, work.length, work.precision, machine.usable())
-    return Spent("weight sync", {"link": size / min(chips, replica) / (rate * 0.5)})
+    return Spent("weight sync", {"link": size / min(chips, replica) / (rate * machine.sync)})
 
 
 def goodput(work: Workload, chip: Chip, chips: int, corner: Corner) -> float:

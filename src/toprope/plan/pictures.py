@@ -33,7 +33,7 @@ def counts(answer: Equal) -> str:
     marks = [float(answer.fast.count), answer.by_flops.typ]
     known = [float(end) for row in rows for end in (row.least, row.usual, row.most) if end]
     height = _ROW * len(rows) + 62
-    axes = LogAxes.over(height, [*known, *marks], left=150)
+    axes = LogAxes.over(height, [*known, *marks], left=172)
     parts = axes.x_axis(number, "chips needed")
     base = axes.frame.height - axes.frame.bottom
     for at, kind in zip(marks, ("mark-at", "mark-flops"), strict=True):
@@ -183,11 +183,11 @@ def _cost_drawing(series: Sequence[tuple[str, list[Estimate]]]) -> str:
     axes = LogAxes.over(300, [one.seconds.typ for one in every], dollars, left=84)
     parts = axes.x_axis(lambda value: told(value, "s"), "time", round_times(*axes.frame.x))
     parts += axes.y_axis(lambda value: told(value, "$"))
+    labels: list[tuple[float, float]] = []
     for kind, found in series:
         spots = [(axes.x(e.seconds.typ), axes.y(e.dollars.typ), e) for e in found if e.dollars]
         for (x1, y1, _), (x2, y2, _) in pairwise(spots):
             parts.append(line(x1, y1, x2, y2, f"roof {kind}"))
-        free = -99.0
         for x, y, one in sorted(spots, key=lambda spot: spot[0]):
             if one.dollars is None:
                 continue
@@ -195,10 +195,10 @@ def _cost_drawing(series: Sequence[tuple[str, list[Estimate]]]) -> str:
             parts.append(line(x, low, x, high, f"reach thin {kind}"))
             tip = f"{one.pool}: {told(one.seconds, 's')}, {told(one.dollars, '$')}"
             parts.append(dot(x, y, kind, tip))
-            up = -12 if kind == "fast" else 20
-            if x > free:
-                parts.append(text(x, y + up, f"{one.pool.count:,}", "value"))
-                free = x + 38
+            spot = (x, y + (18 if kind == "fast" else -10))
+            if all(abs(spot[0] - u) > 34 or abs(spot[1] - v) > 15 for u, v in labels):
+                parts.append(text(*spot, f"{one.pool.count:,}", "value"))
+                labels.append(spot)
     said = "; ".join(
         f"{one.pool} {told(one.seconds, 's')} {told(one.dollars, '$')}"
         for one in every

@@ -40,6 +40,7 @@ class Rates:
     decode_dense: Range
     decode_moe: Range
     exposed: Range
+    sync: Range
     checkpoint_s: Range
     restart_s: Range
     unmeasured: Range
@@ -70,6 +71,7 @@ def load_rates() -> Rates:
         decode_dense=_range(decode["dense"]),
         decode_moe=_range(decode["moe"]),
         exposed=_range(raw["exposed"]["share"]),
+        sync=_range(raw["sync"]["share"]),
         checkpoint_s=_range(raw["interruption"]["checkpoint_s"]),
         restart_s=_range(raw["interruption"]["restart_s"]),
         unmeasured=_range(raw["unmeasured"]["slower"]),

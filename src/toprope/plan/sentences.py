@@ -13,8 +13,6 @@ from toprope.plan.counts import whole_count
 from toprope.plan.equal import flops_only
 from toprope.plan.fit import fit
 from toprope.plan.lag import Lag, years_behind
-from toprope.plan.machine import machine
-from toprope.plan.memory import serving_chips
 from toprope.plan.money import hourly, matched_ratio, tariffs
 from toprope.plan.pool import Pool
 from toprope.plan.ranges import Range
@@ -41,10 +39,10 @@ def count(chips: Chips, per_kwh: Range) -> list[Evidence]:
     pairs = (("b200", 256, "h100"), ("b200", 256, "h20"), ("h100", 512, "ascend-910c"))
     found = [
         _counted(load_workload(name), Pool(n, chips[fast]), chips[slow])
-        for name in ("pretrain", "rl", "serve")
+        for name in ("pretrain-671b", "rl-32b", "serve-671b")
         for fast, n, slow in pairs
     ]
-    tight = replace(load_workload("serve"), speed=100.0)
+    tight = replace(load_workload("serve-671b"), speed=100.0)
     return [*found, _counted(tight, Pool(72, chips["gb200"]), chips["h100"])]
 
 
@@ -53,10 +51,10 @@ def _counted(work: Workload, fast: Pool, slow: Chip) -> Evidence:
     plain = flops_only(fast, slow, precision)
     speed = f" at {work.speed:g} tokens/s a user" if work.speed else ""
     found = whole_count(fast, slow, work)
-    words = f"{work.name}{speed}: {fast} are matched by {found.told()} {slow.name}; "
+    words = f"{work.about}{speed}: {fast} are matched by {found.told()} {slow.name}; "
     words += f"FLOPs alone say {told(plain, '1')}"
     if found.usual is None:
-        words = f"{work.name}{speed}: no number of {slow.name} matches {fast}"
+        words = f"{work.about}{speed}: no number of {slow.name} matches {fast}"
         words += f", at best {number(found.floor)} times its time; FLOPs alone say "
         return Evidence(words + told(plain, "1"), False, found.binds)
     return Evidence(words, 0.8 <= found.usual / plain.typ <= 1.25, found.binds)
@@ -64,18 +62,18 @@ def _counted(work: Workload, fast: Pool, slow: Chip) -> Evidence:
 
 def models(chips: Chips, per_kwh: Range) -> list[Evidence]:
     """What eight chips hold: DeepSeek-V3 in FP8, and sequences of 64k of Qwen3-32B."""
-    large = replace(load_workload("serve"), prompt_tokens=4096.0, speed=0.0)
+    large = replace(load_workload("serve-671b"), prompt_tokens=4096.0, speed=0.0)
     small = replace(
         large, shape=find_shape("qwen3-32b"), precision="bf16", prompt_tokens=64512.0, context=65536
     )
     found = []
     for key in _SERVERS:
         chip = chips[key]
-        needed = serving_chips(large.shape, large.length, "fp8", machine(chip).usable())
+        needed = fit(large, Pool(8, chip))[-1].needed
         at_once = fit(small, Pool(8, chip))[-1].sequences
-        words = f"{chip.name}: DeepSeek-V3 in FP8 takes {needed} chips to hold"
+        words = f"{chip.name}: DeepSeek-V3 in FP8 takes {told(needed, '1')} chips to hold"
         words += f"; eight hold {told(at_once or 0.0, '1')} sequences of 64k of Qwen3-32B"
-        found.append(Evidence(words, needed <= 8, "capacity"))
+        found.append(Evidence(words, needed.typ <= 8, "capacity"))
     total = "in aggregate any of them holds any model: enough chips have enough memory"
     found.append(Evidence(total, True, "capacity"))
     return found
@@ -86,7 +84,7 @@ def price(chips: Chips, per_kwh: Range) -> list[Evidence]:
     base, found = chips["b200"], []
     for key in ("h100", "h200", "h20", "ascend-910b", "ascend-910c"):
         chip = chips[key]
-        for basis, paid in (("rent", "let"), ("buy", "bought")):
+        for basis, paid in (("rent", "rented"), ("buy", "bought")):
             mine, theirs = hourly(chip, per_kwh, basis), hourly(base, per_kwh, basis)
             if mine.dollars is None or theirs.dollars is None:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log, log2, sqrt
 from statistics import NormalDist
 
@@ -21,6 +22,8 @@ RESOURCES = ("FLOPs", "bandwidth", "capacity", "link", "latency", "environment",
 
 # Domains whose experts one token may choose: DeepSeek-V3's limit, for the network's sake.
 MOST_DOMAINS = 4
+# Sequences beyond which no replica is asked to hold more.
+_CROWD = float(1 << 24)
 # Chips that one layer's matrices are cut over: more is hardly seen, and heads run out.
 WIDEST = 16
 
@@ -187,7 +190,7 @@ def _decode_on(work: Workload, machine: Machine, chips: int, cut: Cut) -> Spent:
     wanted = max(1.0, (work.episodes or work.requests) / copies)
     batch = min(wanted, holds)
     if work.speed:
-        fast = _batch_at_speed(work, machine, cut, middle, batch)
+        fast = min(batch, _batch_at_speed(shape, machine, cut, middle, precision, work.speed))
         if fast < 1:
             why = f"latency: one user alone does not get {work.speed:g} tokens/s"
             return Spent("decode", {}, why_not=why)
@@ -222,20 +225,22 @@ def _with_capacity(
     return {**left, "capacity": sum(moved.values())}
 
 
+@lru_cache(maxsize=4096)
 def _batch_at_speed(
-    work: Workload, machine: Machine, cut: Cut, context: float, most: float
+    shape: Shape, machine: Machine, cut: Cut, context: float, precision: str, speed: float
 ) -> float:
     """The most sequences, at least one, whose steps are still as fast as a user wants; else 0."""
 
     def fast(batch: float) -> bool:
-        terms = step(work.shape, machine, cut, batch, context, work.precision)
-        return sum(terms.values()) <= 1 / work.speed
+        return sum(step(shape, machine, cut, batch, context, precision).values()) <= 1 / speed
 
     if not fast(1.0):
         return 0.0
-    low, high = 1.0, most
-    if fast(high):
-        return high
+    low, high = 1.0, 2.0
+    while fast(high):
+        if high >= _CROWD:
+            return high
+        low, high = high, high * 2
     while high - low > 0.01 * low:
         middle = (low + high) / 2
         low, high = (middle, high) if fast(middle) else (low, middle)

@@ -80,12 +80,12 @@ class Shape:
     active: float = 0
     aliases: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def is_moe(self) -> bool:
         """Whether some layers choose among experts."""
         return self.experts > 0
 
-    @property
+    @cached_property
     def moe_layers(self) -> int:
         """Layers that choose among experts."""
         return self.layers - self.dense_layers if self.is_moe else 0
@@ -99,13 +99,13 @@ class Shape:
             return "mha"
         return "mqa" if self.kv_heads == 1 else "gqa"
 
-    @property
+    @cached_property
     def attention_width(self) -> int:
         """Values per token that attention scores are taken over, all heads together."""
         width = self.nope_dim + self.rope_dim if self.attention == "mla" else self.head_dim
         return self.heads * width
 
-    @property
+    @cached_property
     def full_layers(self) -> int:
         """Layers that attend with softmax to every kept position."""
         return self.layers - self.windowed_layers - self.linear_layers
@@ -138,7 +138,7 @@ class Shape:
         """Parameters of one routed expert."""
         return self.mlp_matrices * self.hidden * self.expert_ffn
 
-    @property
+    @cached_property
     def routed_parameters(self) -> int:
         """Parameters of all routed experts."""
         return self.moe_layers * self.experts * self.expert_parameters
@@ -152,24 +152,24 @@ class Shape:
         shared = self.mlp_matrices * self.hidden * self.shared_ffn
         return attention + linear + dense + self.moe_layers * (shared + self.hidden * self.experts)
 
-    @property
+    @cached_property
     def head_parameters(self) -> int:
         """Parameters of the output projection onto the vocabulary."""
         return self.vocab * self.hidden
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """All parameters, without norms and biases."""
         embedding = self.head_parameters * (1 if self.tied else 2)
         return self.body_parameters + self.routed_parameters + embedding
 
-    @property
+    @cached_property
     def parameters_active(self) -> int:
         """Parameters that multiply one token: body, head and the chosen experts."""
         routed = self.moe_layers * self.active_experts * self.expert_parameters
         return self.body_parameters + self.head_parameters + routed
 
-    @property
+    @cached_property
     def kv_values_per_layer(self) -> int:
         """Cached values per position in a layer that caches."""
         if self.attention == "mla":

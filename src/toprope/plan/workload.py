@@ -158,7 +158,8 @@ def from_fields(name: str, row: Mapping[str, Any]) -> Workload:
     like = row.pop("like", None)
     if like is not None:
         _known("like", like, presets())
-        return changed(presets()[like], {"name": name, **row})
+        own = {"name": name, "about": f"as {like}, changed", "source": "your own"}
+        return changed(presets()[like], {**own, **row})
     if missing := {"kind", "model"} - set(row):
         raise WorkloadError(f"workload {name}: {', '.join(sorted(missing))} is missing")
     values = _values(row)

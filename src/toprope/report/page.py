@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from toprope.drawing.look import hover, style
+from toprope.drawing.look import card, columns, legend, page
 from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import summarise
@@ -49,16 +48,16 @@ def render(db: sqlite3.Connection) -> str:
     """The page as text."""
     summary = summarise(db)
     said = closing(summary)
-    template = Template(_asset("page.html"))
-    return template.substitute(
-        title=escape(f"toprope: {summary['run'] or 'a run'}"),
-        run=escape(str(summary["run"] or "a run")),
-        ending=escape(_ending(summary)),
-        css=style() + _asset("page.css"),
-        js=hover() + _asset("page.js"),
-        alarm=_alarm(summary),
-        words=_words(said),
-        cards="\n".join(_cards(db, summary)),
+    words = f'<section class="words">{_words(said)}</section>'
+    return page(
+        mark="toprope",
+        title=str(summary["run"] or "a run"),
+        under=_ending(summary),
+        main="\n".join([_alarm(summary), words, *_cards(db, summary)]),
+        foot="Every number on this page is recomputable from <code>ledger.sqlite</code> in the same "
+        "folder; <code>summary.json</code> holds them as data.",
+        css=_asset("page.css"),
+        js=_asset("page.js"),
     )
 
 
@@ -72,62 +71,52 @@ def _cards(db: sqlite3.Connection, summary: Mapping[str, Any]) -> list[str]:
         across = _heat(db, iterations)
     left.append(_thaws(summary))
     right.append(_teacher(summary))
-    low_left = [_card("Time and compute", tables.compute(summary))]
+    low_left = [card("Time and compute", tables.compute(summary))]
     low_right = [
-        _card("Graduation", tables.graduation(summary)),
-        _card("Integrity", tables.integrity(summary) + _walls(summary)),
+        card("Graduation", tables.graduation(summary)),
+        card("Integrity", tables.integrity(summary) + _walls(summary)),
     ]
-    low_left.append(_card("This run", tables.identity(summary)))
-    return [_columns(left, right), across, _columns(low_left, low_right)]
-
-
-def _columns(*columns: list[str]) -> str:
-    told = "".join(f'<div class="column">{"".join(cards)}</div>' for cards in columns)
-    return f'<div class="cards">{told}</div>'
-
-
-def _card(title: str, body: str, lead: str = "") -> str:
-    told = f'<p class="lead">{lead}</p>' if lead else ""
-    return f'<section class="card"><h2>{escape(title)}</h2>{told}{body}</section>'
+    low_left.append(card("This run", tables.identity(summary)))
+    return [columns(left, right), across, columns(low_left, low_right)]
 
 
 def _heldout(summary: Mapping[str, Any]) -> str:
     section = summary["heldout"]
     if not any(section[key] for key, _ in intervals.POINTS):
-        return _card("Held-out pass rate", "<p>Not measured.</p>")
-    legend = _legend(
+        return card("Held-out pass rate", "<p>Not measured.</p>")
+    marks = legend(
         [(f"dot-{key}", words) for key, words in intervals.POINTS]
         + [("mutator", "blind mutator (no model)")]
     )
     lead = "Tasks never trained on, plain attempts, 95 % intervals over source functions."
-    body = legend + intervals.heldout(section) + _numbers(tables.heldout(summary))
-    return _card("Held-out pass rate", body, lead)
+    body = marks + intervals.heldout(section) + _numbers(tables.heldout(summary))
+    return card("Held-out pass rate", body, lead)
 
 
 def _cold(summary: Mapping[str, Any]) -> str:
     lead = "Before any help: is there anything that reinforcement learning could learn from?"
-    return _card("Cold start", tables.cold_start(summary), lead)
+    return card("Cold start", tables.cold_start(summary), lead)
 
 
 def _rates(db: sqlite3.Connection, summary: Mapping[str, Any], iterations: list[int]) -> str:
     training, dev = series.training_rates(db), series.dev_rates(db)
     if not training and not dev:
-        return _card("Pass rate over iterations", "<p>Not measured.</p>")
+        return card("Pass rate over iterations", "<p>Not measured.</p>")
     chart = curves.rates(
         training,
         dev,
         (iterations[0], iterations[-1]),
         summary["teacher"]["last_used_iteration"],
     )
-    legend = _legend([("dot-train", "training draws"), ("dot-dev", "dev, with 95 % interval")])
+    marks = legend([("dot-train", "training draws"), ("dot-dev", "dev, with 95 % interval")])
     lead = "Training draws go to live tasks, so their rate shows the pool as well as the policy."
-    return _card("Pass rate over iterations", legend + chart, lead)
+    return card("Pass rate over iterations", marks + chart, lead)
 
 
 def _states(db: sqlite3.Connection, iterations: list[int]) -> str:
     chart = curves.states(series.state_counts(db), iterations)
-    legend = _legend([(f"sw s-{state}", state.value) for state in curves.STACK])
-    return _card("Task states", legend + chart, "How many training tasks stand where.")
+    marks = legend([(f"sw s-{state}", state.value) for state in curves.STACK])
+    return card("Task states", marks + chart, "How many training tasks stand where.")
 
 
 def _teacher(summary: Mapping[str, Any]) -> str:
@@ -138,13 +127,13 @@ def _teacher(summary: Mapping[str, Any]) -> str:
     if reasons:
         told = {curves.QUIET_WORDS.get(r, "no reason was recorded") for r in reasons}
         lead += f" Quiet windows: {escape(', '.join(sorted(told)))}."
-    return _card("Teacher share", chart + tables.teacher(summary), lead)
+    return card("Teacher share", chart + tables.teacher(summary), lead)
 
 
 def _thaws(summary: Mapping[str, Any]) -> str:
     thawed = summary["thawed"]
     if not thawed["of_cold"]:
-        return _card("Thaws", "<p>No task was found cold.</p>")
+        return card("Thaws", "<p>No task was found cold.</p>")
     missing = [
         words
         for key, words in (
@@ -159,14 +148,14 @@ def _thaws(summary: Mapping[str, Any]) -> str:
     )
     if missing:
         lead += f" Not measured: {' and '.join(missing)}."
-    return _card("Thaws", intervals.thaws(thawed) + tables.thaws(summary), lead)
+    return card("Thaws", intervals.thaws(thawed) + tables.thaws(summary), lead)
 
 
 def _heat(db: sqlite3.Connection, iterations: list[int]) -> str:
     rows = series.heat_rows(db)
     if not rows:
         return ""
-    legend = _legend(
+    marks = legend(
         [(f"sw s-{state}", state.value) for state in State]
         + [("sw g-seeded", "seeded by the teacher"), ("sw g-control", "never seeded (control)")]
     )
@@ -174,8 +163,8 @@ def _heat(db: sqlite3.Connection, iterations: list[int]) -> str:
         f"{len(rows)} training tasks whose state changed, one row each: those once cold first, "
         "by when they thawed. The strip on the left says what help a task had."
     )
-    body = legend + heat_map(rows, iterations) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
-    return _card("Every task, every iteration", body, lead)
+    body = marks + heat_map(rows, iterations) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
+    return card("Every task, every iteration", body, lead)
 
 
 def _walls(summary: Mapping[str, Any]) -> str:
@@ -208,11 +197,6 @@ def _ending(summary: Mapping[str, Any]) -> str:
     status, reason = summary["status"] or "unknown", summary["stop_reason"]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"{status}{f' ({reason})' if reason else ''} · written {now}"
-
-
-def _legend(entries: list[tuple[str, str]]) -> str:
-    items = "".join(f'<li><i class="{kind}"></i>{escape(words)}</li>' for kind, words in entries)
-    return f'<ul class="legend">{items}</ul>'
 
 
 def _numbers(body: str) -> str:
