@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from toprope.cli.terminal import echo
+from toprope.solve.patch import added
 
 if TYPE_CHECKING:
     from toprope.solve import Ended
     from toprope.solve.attempts import Proposal
     from toprope.terms import Verdict
 
+_SHOWN = 3  # added lines of an attempt
+
 
 def print_proposal(proposal: Proposal, verdict: Verdict) -> None:
-    """One line on standard error for each attempt."""
+    """What an attempt wrote and how the tests ended with it, on standard error."""
     echo(f"  {proposal.name}: {verdict.outcome}, {verdict.why}", err=True)
+    for line in added(proposal)[:_SHOWN]:
+        echo(f"    + {line}", err=True)
     if proposal.ignored:
         echo(f"    its changes to {', '.join(proposal.ignored)} do not count", err=True)
 

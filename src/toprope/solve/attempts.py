@@ -13,11 +13,12 @@ from toprope.harness.turns import Answered, TurnDialect, TurnLimits, Unanswered,
 from toprope.harness.turns.play import Message
 from toprope.sandbox.protocol import NotAFile, Sandbox, SessionEnded, Start, TooMuchChanged
 from toprope.solve.budget import Budget
-from toprope.solve.models import Drawer, Talker
+from toprope.solve.case import Brief
+from toprope.solve.models import Drawer, Drawn, Talker
 from toprope.teacher.openai import EndpointError
 from toprope.terms import Task, Verdict
 
-AT_ONCE = 8  # answers that share one prompt
+AT_ONCE = 16  # answers that share one prompt
 Tell = Callable[[str], None]
 
 
@@ -36,27 +37,45 @@ class Proposal:
     why: str = ""
     ignored: tuple[str, ...] = ()
 
+    @property
+    def real(self) -> dict[str, str]:
+        """The changes without the files that were written as they were."""
+        start = self.task.start()
+        return {
+            path: text for path, text in (self.changes or {}).items() if start.get(path) != text
+        }
 
-def drawn(drawer: Drawer, tasks: Sequence[Task], budget: Budget, tell: Tell) -> Iterator[Proposal]:
-    """Yield answers, in groups of `AT_ONCE` dealt over the tasks in turn, until a limit is met."""
-    at = 0
-    while tasks and not budget.used_up:
-        task = tasks[at % len(tasks)]
+
+def drawn(drawer: Drawer, briefs: Sequence[Brief], budget: Budget, tell: Tell,
+          ) -> Iterator[Proposal]:  # fmt: skip
+    """Yield answers until a limit is met, in groups of `AT_ONCE` dealt over the suspects.
+
+    The next group goes to the highest score / (groups given + 1), d'Hondt's rule: the more
+    suspicious a function, the more often it has its turn.
+    """
+    given = [0] * len(briefs)
+    while briefs and not budget.used_up:
+        at = max(range(len(briefs)), key=lambda n: (briefs[n].score / (given[n] + 1), -n))
+        brief = briefs[at]
         count = min(AT_ONCE, budget.limits.attempts - budget.attempts)
-        names = [f"solve/{task.id}/{at // len(tasks)}/{n}" for n in range(count)]
-        place = f"{task.focus.path}:{task.focus.first} {task.source.function}"
+        place = f"{brief.task.focus.path}:{brief.task.focus.first} {brief.task.source.function}"
         tell(f"attempts {budget.attempts + 1} to {budget.attempts + count}: {place}")
-        found = drawer.draw(task, names, budget.tokens_left)
+        found = drawer.draw(brief.shown, given[at], count, budget.tokens_left)
+        given[at] += 1
         for one in found:
             budget.spend(one.prompt_tokens, one.sampled_tokens)
         for one in found:
             budget.attempts += 1
-            name = f"attempt {budget.attempts}, {place}"
-            if isinstance(one.read, Verdict):
-                yield Proposal(name, task, one.text, None, one.read.why)
-            else:
-                yield Proposal(name, task, one.text, one.read)
-        at += 1
+            yield _read(one, f"attempt {budget.attempts}, {place}", brief)
+
+
+def _read(one: Drawn, name: str, brief: Brief) -> Proposal:
+    if isinstance(one.read, Verdict):
+        return Proposal(name, brief.task, one.text, None, one.read.why)
+    try:
+        return Proposal(name, brief.task, one.text, brief.shorn.whole(one.read))
+    except ValueError as fault:
+        return Proposal(name, brief.task, one.text, None, str(fault))
 
 
 def played(

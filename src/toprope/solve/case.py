@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from toprope.forge.repository.bugs import UNTOUCHABLE, editable
 from toprope.forge.repository.places import is_test
 from toprope.grading.pytest_ids import find_function, path_of, without_parameters
 from toprope.solve.bench import Bench
 from toprope.solve.failing import CannotBegin, Failing
+from toprope.solve.shorn import Shorn, shear
 from toprope.solve.suspects import Suspect
 from toprope.solve.wording import told_briefly, told_in_full
 from toprope.terms import Focus, Source, Split, Suite, Task
@@ -24,11 +25,28 @@ _LEAST_S = 5.0
 _NAMED = 5
 
 
-def brief_task(bench: Bench, failing: Failing, suspect: Suspect) -> Task:
-    """Return the task that a student of one answer is shown: one function, one line of words."""
+@dataclass(frozen=True)
+class Brief:
+    """What a student of one answer is shown: one function, shorn, and one line of words.
+
+    `task` is the task as it stands in the repository, `shown` the one to be asked about.
+    """
+
+    task: Task
+    shown: Task
+    shorn: Shorn
+    score: float
+
+
+def brief_of(bench: Bench, failing: Failing, suspect: Suspect) -> Brief:
+    """Return a suspect as a student was trained to see functions."""
     site, test = suspect.site, failing.shortest
     focus = Focus(site.path, site.first, site.last)
-    return _task(bench, failing, focus, site.name, told_briefly(test, failing.texts[test]))
+    words = told_briefly(test, failing.texts[test], site.name.rpartition(".")[2])
+    task = _task(bench, failing, focus, site.name, words)
+    shorn = shear(site.path, bench.repository.tree.files[site.path], focus)
+    shown = replace(task, files={site.path: shorn.text}, focus=shorn.focus)
+    return Brief(task, shown, shorn, suspect.score)
 
 
 def full_task(bench: Bench, failing: Failing, suspects: Sequence[Suspect]) -> Task:

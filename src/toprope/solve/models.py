@@ -20,6 +20,7 @@ from toprope.climb.subjects import ModelSubject, find_subjects
 from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
 from toprope.policy.asks import Ask
+from toprope.policy.branch import Brancher, Draft
 from toprope.policy.chat import ChatSampler
 from toprope.policy.load import Say, load_model, load_tokenizer
 from toprope.teacher.openai import Endpoint, Sampling
@@ -63,8 +64,11 @@ class Drawer(Protocol):
     def dialect(self) -> Dialect:
         """The form of its answers."""
 
-    def draw(self, task: Task, names: Sequence[str], most: int) -> list[Drawn]:
-        """Return one answer for each name, all of them together of at most `most` tokens."""
+    def draw(self, task: Task, turn: int, count: int, most: int) -> list[Drawn]:
+        """Return up to `count` answers, all of them together of at most `most` tokens.
+
+        `turn` is how often this task was asked before: other turns, other answers.
+        """
 
 
 def find_student(word: str, dialect: str, say: Say) -> ModelSubject:
@@ -96,21 +100,47 @@ class Student:
         model = load_model(subject.folder, dtype=student.dtype, device=student.device)
         config = subject.config.model_copy(update={"seed": seed})
         self.sampler = open_sampler(model, self.tokenizer, config)
+        self.brancher = Brancher(model, self.sampler.guide.texts)
 
-    def draw(self, task: Task, names: Sequence[str], most: int) -> list[Drawn]:
-        """Return an answer for each name, fewer where `most` tokens may not hold all."""
-        fitting = tuple(names)[: max(1, most // self.most)]
-        self.sampler.max_tokens = min(self.most, most)
+    def draw(self, task: Task, turn: int, count: int, most: int) -> list[Drawn]:
+        """Return answers: in a dialect with a draft first the likeliest departures, then draws."""
         prompt = prompt_ids(self.tokenizer, self.dialect, task)
-        ask = Ask(prompt, fitting, *draft_ids(self.tokenizer, self.dialect, task))
+        draft = draft_ids(self.tokenizer, self.dialect, task)
+        fitting = max(1, min(count, most // self.most))
+        if turn == 0 and draft.ids:
+            return self._departures(task, prompt, draft.ids, fitting)
+        names = tuple(f"solve/{task.id}/{turn}/{at}" for at in range(fitting))
+        self.sampler.max_tokens = min(self.most, most)
+        asks = [Ask(prompt, names, *draft)]
         found = []
-        for at, done in enumerate(self.sampler.sample([ask], temperature=self.temperature)):
+        for at, done in enumerate(self.sampler.sample(asks, temperature=self.temperature)):
             text = self.tokenizer.decode(done.ids, skip_special_tokens=True)
             text = self.dialect.ended(text, task)
             read = read_action(self.dialect, task, text, done.stop)
             # The prompt is computed once for all of them.
             shown = len(prompt) if at == 0 else 0
             found.append(Drawn(text, read, shown + done.copied, len(done.ids) - done.copied))
+        return found
+
+    def _departures(
+        self, task: Task, prompt: tuple[int, ...], draft: tuple[int, ...], count: int
+    ) -> list[Drawn]:
+        """Where the student doubts the shown text most: one pass over it, then whole lines."""
+        head = self.dialect.held(task)
+
+        def allows(before: str, piece: str) -> bool:
+            idle = not piece.strip() and not before.rpartition("\n")[2].strip()
+            return before.startswith(head) and not idle and "#" not in piece
+
+        branches = self.brancher.branches([Draft(prompt, draft)], count, allows)[0]
+        found = []
+        for at, branch in enumerate(branches):
+            before = self.tokenizer.decode(draft[: branch.cut])
+            new = "".join(self.sampler.guide.texts[token] or "" for token in branch.ids)
+            text = f"{before}{new.partition(chr(10))[0]}\n"
+            read = read_action(self.dialect, task, text, "stop")
+            shown = len(prompt) + len(draft) if at == 0 else 0
+            found.append(Drawn(text, read, shown, len(branch.ids)))
         return found
 
 
@@ -152,14 +182,14 @@ class Remote:
         reply = self.endpoint.chat([dict(m) for m in messages], self._sampling(name, most))
         return Said(reply.text, reply.prompt_tokens, reply.completion_tokens)
 
-    def draw(self, task: Task, names: Sequence[str], most: int) -> list[Drawn]:
-        """Return an answer for each name while there are tokens left."""
+    def draw(self, task: Task, turn: int, count: int, most: int) -> list[Drawn]:
+        """Return answers while there are tokens left."""
         found: list[Drawn] = []
-        for name in names:
+        for at in range(count):
             if most <= 0:
                 break
             stop = () if self.dialect.DRAFTED else (self.dialect.STOP,)
-            sampling = self._sampling(name, most, stop)
+            sampling = self._sampling(f"{task.id}/{turn}/{at}", most, stop)
             reply = self.endpoint.chat(self.dialect.messages(task), sampling)
             most -= reply.completion_tokens
             text = self.dialect.ended(reply.text, task)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from toprope.solve.attempts import Proposal
 from toprope.tasks.diffs import make_diff
 from toprope.terms import TopropeError
 
@@ -23,6 +24,12 @@ class NotApplied(TopropeError):
 def diff_of(start: Mapping[str, str], changes: Mapping[str, str]) -> str:
     """Return the unified diff of the changed files, in git's form."""
     return make_diff({path: start[path] for path in changes if path in start}, changes)
+
+
+def added(proposal: Proposal) -> list[str]:
+    """Return the lines that a proposal adds, without their indent."""
+    lines = diff_of(proposal.task.start(), proposal.real).split("\n")
+    return [line[1:].strip() for line in lines if line[:1] == "+" and line[:3] != "+++"]
 
 
 def write_patch(folder: Path, start: Mapping[str, str], changes: Mapping[str, str],

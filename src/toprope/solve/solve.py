@@ -34,7 +34,8 @@ class Ended:
     """How it ended: "solved", or the name of the limit that was reached.
 
     `changes` are verified, or empty; `start` are the files they began from. `proposal` and
-    `verdict` are those of the change, None without one. `tried` counts how attempts ended.
+    `verdict` are those of the change, None without one. `tried` counts how attempts ended:
+    by outcome, "unchanged" (the code as it was) or "repeated" (as an earlier one).
     """
 
     end: str
@@ -91,7 +92,14 @@ def _attempt(work: Work, place: Place, tell: Tell, seen: Seen) -> Ended:
     tried: Counter[str] = Counter()
     solved: Proposal | None = None
     verdict: Verdict | None = None
+    known: set[tuple[tuple[str, str], ...]] = set()
     for proposal in work.proposals:
+        if proposal.changes is not None:
+            real = tuple(sorted(proposal.real.items()))
+            if not real or real in known:
+                tried["repeated" if real else "unchanged"] += 1
+                continue
+            known.add(real)
         tell(f"{proposal.name}: running the tests")
         judged = verify(proposal, place.failing, grader)
         tried[str(judged.outcome)] += 1
@@ -100,13 +108,12 @@ def _attempt(work: Work, place: Place, tell: Tell, seen: Seen) -> Ended:
             solved, verdict = proposal, judged
             break
     start = place.bench.repository.tree.files
-    changes = (solved.changes or {}) if solved else {}
     return Ended(
         end=SOLVED if solved else work.budget.used_up,
         failing=place.failing,
         suspects=place.suspects,
         start=start,
-        changes={path: text for path, text in changes.items() if start.get(path) != text},
+        changes=solved.real if solved else {},
         proposal=solved,
         verdict=verdict,
         tried=dict(tried),

@@ -6,8 +6,6 @@ code; the tests are the user's, whatever an attempt did to its own copy of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from toprope.grading import Grader
 from toprope.solve.attempts import Proposal
 from toprope.solve.case import required
@@ -25,14 +23,7 @@ def verify(proposal: Proposal, failing: Failing, grader: Grader) -> Verdict:
     verdict = Verdict(Outcome.INFRA, 0.0, "")
     for whole in (False, True):
         task = required(proposal.task, failing, whole=whole)
-        verdict = grader.grade_many([(proposal.name, task, _real(proposal))], fresh=whole)[0]
+        verdict = grader.grade_many([(proposal.name, task, proposal.real)], fresh=whole)[0]
         if verdict.outcome is not Outcome.PASSED:
             break
     return verdict
-
-
-def _real(proposal: Proposal) -> Mapping[str, str]:
-    """The changes without the files that were written as they were."""
-    assert proposal.changes is not None
-    start = proposal.task.start()
-    return {path: text for path, text in proposal.changes.items() if start.get(path) != text}

@@ -21,10 +21,14 @@ _RAISED = re.compile(r"^([A-Z]\w*(?:\.\w+)*)(?::.*)?$")
 _FUNCTION = re.compile(r"<(?:bound method|function|built-in function) ([\w.]+)[^>]*>+")
 
 
-def told_briefly(test: str, text: str) -> str:
-    """Return what goes wrong in a test, from the text of pytest's report."""
+def told_briefly(test: str, text: str, name: str = "") -> str:
+    """Return what goes wrong in a test, from the text of pytest's report.
+
+    The function `name` is called by it alone, without its module.
+    """
     errors = [line.strip() for line in _ERROR.findall(text)]
     line = _introspected(errors) or _from_source(errors, text)
+    line = re.sub(rf"(?<![\w.])(?:[a-z_]\w*\.)+(?={re.escape(name)}\()", "", line) if name else line
     if line and len(line) <= LONGEST and "\n" not in line:
         return line
     return " ".join([test.rpartition("::")[2], "fails:", *errors])[:LONGEST].rstrip()

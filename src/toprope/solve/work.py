@@ -15,7 +15,7 @@ from toprope.solve.asked import Asked
 from toprope.solve.attempts import Proposal, Tell, drawn, played
 from toprope.solve.bench import Bench
 from toprope.solve.budget import Budget
-from toprope.solve.case import brief_task, full_task
+from toprope.solve.case import brief_of, full_task
 from toprope.solve.failing import CannotBegin, Failing
 from toprope.solve.models import (
     ChatModel,
@@ -87,11 +87,11 @@ def _at_once(drawer: Drawer, asked: Asked, place: Place, tell: Tell) -> Work:
             "a model over turns may look further: --dialect blocks"
         )
     chosen = place.suspects[:MOST_SUSPECTS]
-    tasks = [brief_task(place.bench, place.failing, suspect) for suspect in chosen]
-    talk = drawer.dialect.messages(tasks[0])
+    briefs = [brief_of(place.bench, place.failing, suspect) for suspect in chosen]
+    talk = drawer.dialect.messages(briefs[0].shown)
     budget = Budget(asked.limits)
     return Work(
-        drawn(drawer, tasks, budget, tell), budget, drawer.dialect.DIALECT,
+        drawn(drawer, briefs, budget, tell), budget, drawer.dialect.DIALECT,
         "\n".join(message["content"] for message in talk),
     )  # fmt: skip
 
