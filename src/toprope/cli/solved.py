@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from toprope.cli.terminal import echo
-from toprope.solve.patch import added
 
 if TYPE_CHECKING:
     from toprope.solve import Ended
@@ -20,6 +19,8 @@ _SHOWN = 3  # added lines of an attempt
 
 def print_proposal(proposal: Proposal, verdict: Verdict) -> None:
     """What an attempt wrote and how the tests ended with it, on standard error."""
+    from toprope.solve.patch import added
+
     echo(f"  {proposal.name}: {verdict.outcome}, {verdict.why}", err=True)
     for line in added(proposal)[:_SHOWN]:
         echo(f"    + {line}", err=True)
