@@ -39,6 +39,12 @@ E        +  where -5 = <function total at 0x7f00aa>([1, -5])
     assert told_briefly("t", attribute, "change").startswith("coins.total(")
 
 
+@pytest.mark.parametrize(("sign", "was", "wanted"), [("", "False", "True"), ("not ", "1", "False")])
+def test_a_bare_assertion_is_told_as_a_comparison(sign, was, wanted):
+    text = f"E       assert {sign}{was}\nE        +  where {was} = is_odd(3)\n"
+    assert told_briefly("t", text) == f"is_odd(3) returns {was}, expected {wanted}"
+
+
 def test_names_that_the_test_has_set_and_exceptions_are_told_from_its_source():
     unequal = """\
     def test_slug(self):

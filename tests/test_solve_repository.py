@@ -9,10 +9,13 @@ import pytest
 from solve_parts import ANSWER, CODE, GREEN, MENDED, PATH, RED, SHOWN, TESTS, checkout, git, taught
 from teacher_parts import chat_server
 from test_cli_verbs import toprope
+from toprope.sandbox import open_sandbox
+from toprope.solve import NothingFails
+from toprope.solve.bench import open_bench
+from toprope.solve.failing import CannotBegin, find_failing
 
 BLOCK = "{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
 RIGHT = BLOCK.format(path=PATH, old="if coin < 0)", new="if coin > 0)")
-WRONG = BLOCK.format(path=PATH, old="if coin < 0)", new="if coin != 0)")
 
 
 @pytest.fixture
@@ -78,22 +81,27 @@ def test_changed_tests_do_not_count(repository, capsys):
     assert (repository / "tests/test_coins.py").read_text() == TESTS
 
 
-def test_every_limit_ends_it_and_is_named(repository, capsys):
-    with chat_server(lambda body: f"{WRONG}\nsubmit") as server:
-        assert solve(repository, "--endpoint", server.url, "--attempts", 2) == 6
-        assert "the attempts are used up (1 failed, 1 repeated)" in capsys.readouterr().out
-        assert solve(repository, "--endpoint", server.url, "--tokens", 12) == 6
-        assert "the tokens are used up" in capsys.readouterr().out
-    assert server.asked[-1]["max_tokens"] == 12
+def test_the_attempts_and_tokens_that_were_given_end_it_and_nothing_drives_the_terminal(
+    repository, capsys
+):
+    painted = BLOCK.format(
+        path=PATH, old="if coin < 0)", new="if coin != 0)  # \x1b[2J\x1b]0;x\x07"
+    )
+    with chat_server(lambda body: f"{painted}\nsubmit") as server:
+        words = ("--endpoint", server.url, "--attempts", 2, "--tokens", 100)
+        assert solve(repository, *words) == 6
+    told = capsys.readouterr()
+    assert "the attempts are used up (1 failed, 1 repeated)" in told.out
+    assert [body["max_tokens"] for body in server.asked] == [100, 88]
+    assert "\\x1b[2J" in told.err
+    assert "\x1b[2J" not in told.err + told.out
+    assert "\x07" not in told.err + told.out
 
 
 def test_a_server_that_refuses_a_long_conversation_costs_the_attempt_its_end(repository, capsys):
     with chat_server(says(RIGHT, "submit"), ["", "400"]) as server:
         assert solve(repository, "--endpoint", server.url, "--json") == 0
     assert json.loads(capsys.readouterr().out)["end"] == "solved"
-    with chat_server(says(RIGHT), ["400"]) as server:
-        assert solve(repository, "--endpoint", server.url) == 1
-    assert "refused with status 400" in capsys.readouterr().err
 
 
 def test_a_secret_stops_it_before_anything_leaves(repository, capsys):
@@ -102,18 +110,6 @@ def test_a_secret_stops_it_before_anything_leaves(repository, capsys):
         assert solve(repository, "--endpoint", server.url) == 1
         assert "settings.py:1: a GitHub token" in capsys.readouterr().err
         assert server.asked == []
-
-
-def test_text_of_a_model_cannot_drive_the_terminal(repository, capsys):
-    painted = BLOCK.format(
-        path=PATH, old="if coin < 0)", new="if coin != 0)  # \x1b[2J\x1b]0;x\x07"
-    )
-    with chat_server(lambda body: f"{painted}\nsubmit") as server:
-        assert solve(repository, "--endpoint", server.url, "--attempts", 1) == 6
-    told = capsys.readouterr()
-    assert "\\x1b[2J" in told.err
-    assert "\x1b[2J" not in told.err + told.out
-    assert "\x07" not in told.err + told.out
 
 
 def test_a_student_is_shown_what_it_was_trained_on_and_its_doubt_is_tried_first(
@@ -129,12 +125,17 @@ def test_a_student_is_shown_what_it_was_trained_on_and_its_doubt_is_tried_first(
     assert (repository / PATH).read_text() == MENDED, "its docstring and remark are still there"
 
 
-def test_an_endpoint_may_answer_at_once_in_the_students_form(repository, capsys):
+def test_one_failing_test_can_be_named_and_answered_at_once_in_the_students_form(
+    repository, capsys
+):
     with chat_server(lambda body: ANSWER) as server:
-        words = ("--endpoint", server.url, "--dialect", "rewrite", "--attempts", 3, "--json")
+        words = ("--endpoint", server.url, "--dialect", "rewrite", "--test", RED[0], "--json")
         assert solve(repository, *words) == 0
     assert server.asked[0]["messages"][-1]["content"] == SHOWN
-    assert json.loads(capsys.readouterr().out)["tried"] == {"passed": 1}
+    result = json.loads(capsys.readouterr().out)
+    assert result["tried"] == {"passed": 1}
+    assert result["failing"] == [RED[0]]
+    assert result["aside"] == {RED[1]: "fails, not asked for"}
 
 
 def test_a_dirty_tree_is_refused_before_any_work(repository, capsys):
@@ -151,31 +152,20 @@ def test_nothing_that_fails_has_a_code_of_its_own(tmp_path, capsys):
     assert "nothing to solve" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        ({"tests/test_b.py": "import nowhere\n"}, "tests/test_b.py cannot be loaded"),
-        (
-            {"tests/test_b.py": "import pytest\n\n\n@pytest.mark.parametrize('n', range(40))\n"
-                                "def test_b(n):\n    assert n < 0\n"},
-            "42 tests fail",
-        ),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_a_task_is_said_with_a_command(tmp_path, capsys, files, said):
-    folder = checkout(tmp_path / "odd", **files)
-    assert solve(folder, "--endpoint", "http://127.0.0.1:9") == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert "toprope sandbox run --dir" in told
-
-
-def test_one_failing_test_can_be_named(repository, capsys):
-    with chat_server(lambda body: f"{RIGHT}\nsubmit") as server:
-        words = ("--endpoint", server.url, "--test", RED[1], "--json")
-        assert solve(repository, *words) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["failing"] == [RED[1]]
-    assert result["aside"] == {RED[0]: "fails, not asked for"}
-    assert solve(repository, "--endpoint", "http://127.0.0.1:9", "--test", GREEN[0]) == 5
-    assert solve(repository, "--endpoint", "http://127.0.0.1:9", "--test", "tests/no.py") == 1
+def test_what_cannot_be_a_task_is_said_with_a_command(tmp_path):
+    many = "import pytest\n\n\n@pytest.mark.parametrize('n', range(40))\n"
+    many += "def test_b(n):\n    assert n < 0\n"
+    folder = checkout(tmp_path / "odd", **{"tests/test_b.py": many})
+    bench = open_bench(folder, tmp_path / "cache", sys.executable)
+    with open_sandbox(workers=1, environments=bench.environments) as sandbox:
+        with pytest.raises(CannotBegin, match=r"42 tests fail .*toprope sandbox run --dir"):
+            find_failing(bench, sandbox)
+        assert len(find_failing(bench, sandbox, ["tests/test_coins.py"]).red) == 2
+        with pytest.raises(CannotBegin, match=r"finds no test 'tests/none\.py'"):
+            find_failing(bench, sandbox, ["tests/none.py"])
+        with pytest.raises(NothingFails, match="nothing to solve"):
+            find_failing(bench, sandbox, GREEN)
+        (folder / "tests/test_b.py").write_text("import nowhere\n")
+        broken = open_bench(folder, tmp_path / "cache", sys.executable)
+        with pytest.raises(CannotBegin, match=r"tests/test_b.py cannot be loaded .*nowhere"):
+            find_failing(broken, sandbox)

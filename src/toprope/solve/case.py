@@ -17,7 +17,7 @@ from toprope.solve.bench import Bench
 from toprope.solve.failing import CannotBegin, Failing
 from toprope.solve.shorn import Shorn, shear
 from toprope.solve.suspects import Suspect
-from toprope.solve.wording import told_briefly, told_in_full
+from toprope.solve.wording import in_trained_form, told_briefly, told_in_full
 from toprope.terms import Focus, Source, Split, Suite, Task
 
 _SLOWER = 4.0  # times what the tests took before, and a little more
@@ -40,13 +40,25 @@ class Brief:
 
 def brief_of(bench: Bench, failing: Failing, suspect: Suspect) -> Brief:
     """Return a suspect as a student was trained to see functions."""
-    site, test = suspect.site, failing.shortest
+    site = suspect.site
     focus = Focus(site.path, site.first, site.last)
-    words = told_briefly(test, failing.texts[test], site.name.rpartition(".")[2])
-    task = _task(bench, failing, focus, site.name, words)
+    task = _task(bench, failing, focus, site.name, _words(failing, suspect))
     shorn = shear(site.path, bench.repository.tree.files[site.path], focus)
     shown = replace(task, files={site.path: shorn.text}, focus=shorn.focus)
     return Brief(task, shown, shorn, suspect.score)
+
+
+def _words(failing: Failing, suspect: Suspect) -> str:
+    """What goes wrong, from the failing test that tells most of the suspect in the fewest words."""
+    name = suspect.site.name.rpartition(".")[2]
+    calling = set(failing.red).intersection(suspect.site.tests)
+    told = {test: told_briefly(test, failing.texts[test], name) for test in calling}
+
+    def order(test: str) -> tuple[bool, bool, int, str]:
+        line = told[test]
+        return not line.startswith(f"{name}("), not in_trained_form(line), len(line), test
+
+    return told[min(told, key=order)]
 
 
 def full_task(bench: Bench, failing: Failing, suspects: Sequence[Suspect]) -> Task:

@@ -12,9 +12,11 @@ import re
 from toprope.forge.repository.telling import tell
 
 LONGEST = 300  # characters
+EXPECTED = ", expected "
 _ERROR = re.compile(r"^E +(.*)$", re.MULTILINE)
 _MARKED = re.compile(r"^>(\s+.*)$", re.MULTILINE)
 _COMPARED = re.compile(r"^(?:AssertionError: )?assert (.*?) == (.*)$")
+_TRUE = re.compile(r"^(?:AssertionError: )?assert (not )?(\S+)$")
 _UNITTEST = re.compile(r"^AssertionError: (.*?) != (.*?)(?: : .*)?$")
 _WHERE = re.compile(r"^\+\s+where (.*?) = (.*\))$")
 _RAISED = re.compile(r"^([A-Z]\w*(?:\.\w+)*)(?::.*)?$")
@@ -34,6 +36,11 @@ def told_briefly(test: str, text: str, name: str = "") -> str:
     return " ".join([test.rpartition("::")[2], "fails:", *errors])[:LONGEST].rstrip()
 
 
+def in_trained_form(line: str) -> bool:
+    """Tell whether a line of `told_briefly` has the form that students were trained on."""
+    return EXPECTED in line
+
+
 def told_in_full(test: str, text: str, failing: int) -> str:
     """Return the statement for a model that works over turns: pytest's report, cut at its head."""
     return tell(test, text, failing)
@@ -41,15 +48,19 @@ def told_in_full(test: str, text: str, failing: int) -> str:
 
 def _introspected(errors: list[str]) -> str:
     """From `assert 2 == 3` and `+ where 2 = f(1)`: pytest says which side was called."""
-    compared = _COMPARED.match(errors[0]) if errors else None
     where = next((found for line in errors[1:] if (found := _WHERE.match(line))), None)
-    if not compared or not where:
+    if not where:
         return ""
-    left, right = compared[1], compared[2]
-    if where[1] not in (left, right):
+    compared, true = _COMPARED.match(errors[0]), _TRUE.match(errors[0])
+    if compared and where[1] in compared.groups():
+        left, right = compared.groups()
+        expected = right if where[1] == left else left
+    elif true and where[1] == true[2]:
+        expected = str(not true[1])
+    else:
         return ""
     call = _FUNCTION.sub(lambda found: found[1].rpartition(".")[2], where[2])
-    return f"{call} returns {where[1]}, expected {right if where[1] == left else left}"
+    return f"{call} returns {where[1]}, expected {expected}"
 
 
 def _from_source(errors: list[str], text: str) -> str:
