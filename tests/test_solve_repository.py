@@ -1,8 +1,11 @@
 """`toprope solve` from a failing test to a patch: real suite, real sandbox, scripted server."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -125,11 +128,22 @@ def test_a_student_is_shown_what_it_was_trained_on_and_its_doubt_is_tried_first(
     assert (repository / PATH).read_text() == MENDED, "its docstring and remark are still there"
 
 
+def test_a_model_here_may_talk_over_turns(repository, tmp_path, capsys):
+    student = taught(tmp_path / "student", steps=1)
+    words = ("--model", student, "--dialect", "blocks", "--tokens", 40, "--json")
+    assert solve(repository, *words) == 6
+    result = json.loads(capsys.readouterr().out)
+    assert (result["end"], result["dialect"], result["attempts"]) == ("tokens", "blocks", 1)
+    assert result["sampled_tokens"] == 40
+    assert result["diff"] is None
+
+
 def test_one_failing_test_can_be_named_and_answered_at_once_in_the_students_form(
     repository, capsys
 ):
     with chat_server(lambda body: ANSWER) as server:
         words = ("--endpoint", server.url, "--dialect", "rewrite", "--test", RED[0], "--json")
+        words = (*words, "--tests", "tests/test_coins.py")
         assert solve(repository, *words) == 0
     assert server.asked[0]["messages"][-1]["content"] == SHOWN
     result = json.loads(capsys.readouterr().out)
@@ -169,3 +183,30 @@ def test_what_cannot_be_a_task_is_said_with_a_command(tmp_path):
         broken = open_bench(folder, tmp_path / "cache", sys.executable)
         with pytest.raises(CannotBegin, match=r"tests/test_b.py cannot be loaded .*nowhere"):
             find_failing(broken, sandbox)
+
+
+def test_ctrl_c_ends_it_with_its_code_and_leaves_the_repository_alone(repository, tmp_path):
+    asked, released = threading.Event(), threading.Event()
+
+    def answer(body):
+        asked.set()
+        released.wait(120)
+        return "submit"
+
+    with chat_server(answer) as server:
+        words = ["solve", repository, "--python", sys.executable, "--endpoint", server.url]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "toprope.cli.main", *map(str, words)],
+            env={**os.environ, "TOPROPE_CACHE": str(tmp_path / "other")},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert asked.wait(120)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            released.set()
+            process.kill()
+    assert (process.returncode, out) == (3, "")
+    assert "interrupted; nothing of it is kept" in err
+    assert git(repository, "status", "--porcelain") == ""

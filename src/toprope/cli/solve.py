@@ -28,6 +28,9 @@ def command(
         list[str] | None,
         typer.Option(help="A failing test to mend, or its file, class or function. Repeatable."),
     ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(help="What pytest runs; else what it finds itself.")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A run, a checkpoint, an exported folder, or a model's name.")
     ] = "",
@@ -87,7 +90,8 @@ def command(
 
     asked = Asked(
         folder=path,
-        tests=tuple(test or ()),
+        test=tuple(test or ()),
+        suite=tuple(tests or ()),
         python=python,
         setup=setup,
         model=model,
@@ -129,9 +133,12 @@ def _with_line(asked: Asked) -> Ended:
     """Solve, with a line on standard error that says what is going on."""
     from toprope.solve import solve
 
-    with Console(stderr=True).status("opening") as line:
+    console = Console(stderr=True)
+    with console.status("opening") as line:
 
         def tell(what: str) -> None:
+            if not console.is_terminal:
+                echo(f"  {what}", err=True)
             line.update(plain(what).replace("[", r"\["))
 
         def seen(proposal: Proposal, verdict: Verdict) -> None:

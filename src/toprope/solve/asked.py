@@ -21,13 +21,15 @@ class WrongQuestion(TopropeError):
 class Asked:
     """The options of `toprope solve`; exactly one of `model` and `endpoint` is given.
 
+    `test` names failing tests to mend, `suite` the paths that pytest runs, else all it finds.
     `dialect` "" is the one that a trained model brings, `rewrite` for another model here and
     `blocks` for an endpoint. `lines` is over turns for an endpoint and of one answer else.
     `temperature` None is 1 for answers and 0.7 over turns.
     """
 
     folder: Path
-    tests: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    suite: tuple[str, ...] = ()
     python: str = ""
     setup: str = ""
     model: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toprope.forge.repository.addopts import selecting
@@ -35,9 +35,16 @@ class Bench:
 
 
 def open_bench(
-    folder: Path, cache: Path, python: str = "", setup: str = "", suite_timeout_s: float = 600.0
+    folder: Path,
+    cache: Path,
+    python: str = "",
+    setup: str = "",
+    suite_timeout_s: float = 600.0,
+    tests: tuple[str, ...] = (),
 ) -> Bench:
     """Return the repository in `folder` with its environment, which is written to `cache`.
+
+    The suite is what pytest finds, or what it finds in the paths `tests`.
 
     Raises a `TopropeError` where the folder is none, or no interpreter for it is found.
     """
@@ -52,12 +59,12 @@ def open_bench(
     file = cache / "solve" / repository.name / "environment.toml"
     save_environments(environments, file)
     args = selecting(repository.tree.files)
-    words = shlex.join([*args])
+    words = shlex.join([*args, *tests])
     shown = (
         f"toprope sandbox run --dir {shlex.quote(str(folder))} --environment {file} --name "
         f"{repository.name} -- python -m pytest -o addopts= {words}"
     )
-    suite = surroundings.suite(repository.name, suite_timeout_s, args)
+    suite = replace(surroundings.suite(repository.name, suite_timeout_s, args), paths=tests)
     return Bench(repository, suite, environments, generated, shown.rstrip())
 
 

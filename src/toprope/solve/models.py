@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 from toprope.climb.actions import read_action
 from toprope.climb.config import ClimbConfig
 from toprope.climb.memory import keep_freed_memory
+from toprope.climb.pastrun import PastRun
+from toprope.climb.rundir import CONFIG
 from toprope.climb.start import open_sampler
 from toprope.climb.subjects import ModelSubject, find_subjects
 from toprope.harness.dialect import DIALECTS, Dialect
@@ -26,6 +28,7 @@ from toprope.policy.load import Say, load_model, load_tokenizer
 from toprope.teacher.openai import Endpoint, Sampling
 from toprope.terms import Task, Verdict
 
+_PATIENCE_S = 300.0  # for one answer
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -72,13 +75,16 @@ class Drawer(Protocol):
 
 
 def find_student(word: str, dialect: str, say: Say) -> ModelSubject:
-    """Return the model that a word names: of a run its last checkpoint, else base.
+    """Return the model that a word names: of a run its last checkpoint.
 
     `dialect` "" is the one that the run or the exported folder brings.
 
     Raises:
         TopropeError: no such run, model or dialect.
     """
+    folder = Path(word).expanduser()
+    if (folder / CONFIG).is_file():  # only what it has learnt is needed, not what it began with
+        word = str(PastRun.open(folder).checkpoint())
     subject = find_subjects([word], dialect=dialect or ClimbConfig().student.dialect, say=say)[-1]
     assert isinstance(subject, ModelSubject)
     if dialect:
@@ -175,7 +181,7 @@ class Remote:
     temperature: float
     seed: int
     dialect: Dialect
-    longest: int = 1024
+    longest: int = 512
 
     def say(self, messages: Messages, name: str, most: int) -> Said:
         """Return the next message."""
@@ -209,9 +215,14 @@ class Remote:
         )
 
 
-def open_endpoint(url: str, model: str) -> Endpoint:
-    """Return the endpoint with the model that it is asked for; "" is the first that it lists."""
-    endpoint = Endpoint(url, model=model or "default")
+def open_endpoint(url: str, model: str, seconds: float) -> Endpoint:
+    """Return the endpoint with the model that it is asked for; "" is the first that it lists.
+
+    Silence of `seconds`, of five minutes at most, is taken for a failure, and it is asked
+    three times at most.
+    """
+    patience = min(_PATIENCE_S, seconds)
+    endpoint = Endpoint(url, model=model or "default", timeout_s=patience, tries=3)
     if not model:
         endpoint.model = str(endpoint.about().get("id") or "default")
     return endpoint

@@ -67,7 +67,9 @@ def solve(asked: Asked, cache: Path, say: Say, tell: Tell, seen: Seen) -> Ended:
         NothingFails: no test fails.
         TopropeError: the repository, the model or the endpoint cannot be used.
     """
-    bench = open_bench(asked.folder, cache, asked.python, asked.setup, asked.suite_timeout_s)
+    bench = open_bench(
+        asked.folder, cache, asked.python, asked.setup, asked.suite_timeout_s, asked.suite
+    )
     if asked.endpoint:
         may_leave(bench, asked.allow_secrets)
     sandbox = open_sandbox(
@@ -75,7 +77,7 @@ def solve(asked: Asked, cache: Path, say: Say, tell: Tell, seen: Seen) -> Ended:
     )
     try:
         tell(f"running the tests of {bench.repository.name} twice")
-        failing = find_failing(bench, sandbox, asked.tests)
+        failing = find_failing(bench, sandbox, asked.test)
         suspects = find_suspects(bench.repository, failing)
         for line in _found(failing, suspects):
             say(line)

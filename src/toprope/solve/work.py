@@ -62,7 +62,7 @@ def begin(asked: Asked, place: Place, say: Say, tell: Tell) -> Work:
     if asked.endpoint:
         dialect = asked.dialect or "blocks"
         remote = Remote(
-            open_endpoint(asked.endpoint, asked.model_name),
+            open_endpoint(asked.endpoint, asked.model_name, asked.limits.seconds),
             asked.drawn_at(),
             asked.seed,
             DIALECTS.get(dialect, DIALECTS["rewrite"]),
