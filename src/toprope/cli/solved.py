@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from toprope.terms import Verdict
 
 _SHOWN = 3  # added lines of an attempt
-_SAID = 12  # lines of what a model said last where it changed nothing
+_SAID = 6  # last lines of what a model said last where it changed nothing
 
 
 def print_proposal(proposal: Proposal, verdict: Verdict) -> None:
@@ -26,7 +26,7 @@ def print_proposal(proposal: Proposal, verdict: Verdict) -> None:
     for line in added(proposal)[:_SHOWN]:
         echo(f"    + {line}", err=True)
     if proposal.changes is None:
-        for line in proposal.text.split("\n")[:_SAID]:
+        for line in proposal.text.split("\n")[-_SAID:]:
             echo(f"    | {line}", err=True)
     if proposal.ignored:
         echo(f"    its changes to {', '.join(proposal.ignored)} do not count", err=True)
