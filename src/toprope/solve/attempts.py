@@ -18,7 +18,6 @@ from toprope.solve.models import Drawer, Drawn, Talker
 from toprope.teacher.openai import EndpointError
 from toprope.terms import Task, Verdict
 
-AT_ONCE = 16  # answers that share one prompt
 Tell = Callable[[str], None]
 
 
@@ -48,7 +47,7 @@ class Proposal:
 
 def drawn(drawer: Drawer, briefs: Sequence[Brief], budget: Budget, tell: Tell,
           ) -> Iterator[Proposal]:  # fmt: skip
-    """Yield answers until a limit is met, in groups of `AT_ONCE` dealt over the suspects.
+    """Yield answers until a limit is met, in groups of `drawer.at_once` dealt over the suspects.
 
     The next group goes to the highest score / (groups given + 1), d'Hondt's rule: the more
     suspicious a function, the more often it has its turn.
@@ -57,7 +56,7 @@ def drawn(drawer: Drawer, briefs: Sequence[Brief], budget: Budget, tell: Tell,
     while briefs and not budget.used_up:
         at = max(range(len(briefs)), key=lambda n: (briefs[n].score / (given[n] + 1), -n))
         brief = briefs[at]
-        count = min(AT_ONCE, budget.limits.attempts - budget.attempts)
+        count = min(drawer.at_once, budget.limits.attempts - budget.attempts)
         place = f"{brief.task.focus.path}:{brief.task.focus.first} {brief.task.source.function}"
         tell(f"attempts {budget.attempts + 1} to {budget.attempts + count}: {place}")
         found = drawer.draw(brief.shown, given[at], count, budget.tokens_left)

@@ -23,6 +23,10 @@ from toprope.terms import Focus, Source, Split, Suite, Task
 _SLOWER = 4.0  # times what the tests took before, and a little more
 _LEAST_S = 5.0
 _NAMED = 5
+_POINTED = (
+    " The tests are right and may not be changed.\n\n"
+    "The failing tests call, the most suspicious first:\n"
+)
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,11 @@ def full_task(bench: Bench, failing: Failing, suspects: Sequence[Suspect]) -> Ta
     test = failing.shortest
     statement = told_in_full(test, failing.texts[test], len(failing.red))
     if suspects:
-        named = "\n".join(
-            f"{s.site.path}:{s.site.first} {s.site.name}" for s in suspects[:_NAMED]
-        )  # fmt: skip
-        statement += f"\nThe failing tests call, the most suspicious first:\n{named}"
+        named = [f"{s.site.path}:{s.site.first} {s.site.name}" for s in suspects[:_NAMED]]
+        statement += _POINTED + "\n".join(named)
         site = suspects[0].site
-        return _task(
-            bench, failing, Focus(site.path, site.first, site.last), site.name, statement
-        )  # fmt: skip
+        focus = Focus(site.path, site.first, site.last)
+        return _task(bench, failing, focus, site.name, statement)
     return _task(bench, failing, _of_test(bench, test), "", statement)
 
 

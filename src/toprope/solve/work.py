@@ -17,15 +17,9 @@ from toprope.solve.bench import Bench
 from toprope.solve.budget import Budget
 from toprope.solve.case import brief_of, full_task
 from toprope.solve.failing import CannotBegin, Failing
-from toprope.solve.models import (
-    ChatModel,
-    Drawer,
-    Remote,
-    Student,
-    Talker,
-    find_student,
-    open_endpoint,
-)  # fmt: skip
+from toprope.solve.models import Drawer, Talker
+from toprope.solve.remote import Remote, open_endpoint
+from toprope.solve.student import ChatModel, Student, find_student
 from toprope.solve.suspects import Suspect
 
 MOST_SUSPECTS = 8
