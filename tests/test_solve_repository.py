@@ -16,6 +16,7 @@ from toprope.sandbox import open_sandbox
 from toprope.solve import NothingFails
 from toprope.solve.bench import open_bench
 from toprope.solve.failing import CannotBegin, find_failing
+from toprope.solve.student import find_student
 
 BLOCK = "{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
 RIGHT = BLOCK.format(path=PATH, old="if coin < 0)", new="if coin > 0)")
@@ -126,6 +127,14 @@ def test_a_student_is_shown_what_it_was_trained_on_and_its_doubt_is_tried_first(
     assert result["attempts"] <= 16
     assert "nothing leaves this machine" in told.err
     assert (repository / PATH).read_text() == MENDED, "its docstring and remark are still there"
+
+
+def test_an_exported_model_answers_in_the_dialect_that_it_brings(tmp_path):
+    student = taught(tmp_path / "student", steps=0)
+    (student / "harness.json").write_text('{"dialect": "lines", "limits": {"max_tokens": 7}}')
+    found = find_student(str(student), "", print).config.student
+    assert (found.dialect, found.max_tokens) == ("lines", 7)
+    assert find_student(str(student), "rewrite", print).config.student.dialect == "rewrite"
 
 
 def test_a_model_here_may_talk_over_turns(repository, tmp_path, capsys):
