@@ -22,9 +22,13 @@ BLOCK = "{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
 RIGHT = BLOCK.format(path=PATH, old="if coin < 0)", new="if coin > 0)")
 
 
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
     monkeypatch.setattr("toprope.cli.solve.CACHE", tmp_path / "cache")
+
+
+@pytest.fixture
+def repository(tmp_path):
     return checkout(tmp_path / "coins")
 
 
