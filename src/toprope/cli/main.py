@@ -36,6 +36,7 @@ VERBS = {
     "report": "Write a run's report page.",
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",
+    "solve": "Put a model to work on a repository with a failing test.",
     "tasks": "Make, convert, check, show and grade tasks.",
     "teacher": "Try, serve, sample, record and verify a teacher; its cache.",
 }

@@ -17,7 +17,7 @@ from toprope.sandbox.protocol import Sandbox
 from toprope.terms import Suite, TopropeError
 
 RUNS = 3
-_NETWORK = (
+NETWORK = (
     "Network is unreachable", "Name or service not known", "name resolution",
     "getaddrinfo failed", "ConnectError", "ConnectionRefusedError", "urlopen error",
 )  # fmt: skip
@@ -60,7 +60,7 @@ def measure(repository: Repository, suite: Suite, sandbox: Sandbox, shown: str) 
     runs = [_run(repository, suite, sandbox, at) for at in range(RUNS)]
     for run in runs:
         if run.fault or not run.outcomes:
-            raise NoUsableTests(_why(run, shown))
+            raise NoUsableTests(why_unusable(run, shown))
     good = {
         name: max(run.seconds.get(name, 0.0) for run in runs)
         for name, outcome in runs[0].outcomes.items()
@@ -92,7 +92,8 @@ def _run(repository: Repository, suite: Suite, sandbox: Sandbox, at: int) -> Sui
     )
 
 
-def _why(run: SuiteRun, shown: str) -> str:
+def why_unusable(run: SuiteRun, shown: str) -> str:
+    """Return why a run of all tests gave no outcome; `shown` is a command that repeats it."""
     tail = "\n".join(run.output.strip().splitlines()[-12:])
     if run.fault in ("timeout", "limit"):
         return (
@@ -136,7 +137,7 @@ def _kind(name: str, runs: list[SuiteRun]) -> str:
         return "flaky"
     end = ends.pop()
     text = runs[1].texts.get(name, "")
-    if end in ("failed", "error") and any(words in text for words in _NETWORK):
+    if end in ("failed", "error") and any(words in text for words in NETWORK):
         return "network"
     return end
 

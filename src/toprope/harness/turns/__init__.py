@@ -2,7 +2,7 @@
 
 from toprope.harness.turns.actions import Action, Unreadable
 from toprope.harness.turns.dialects import TURN_DIALECTS, TurnDialect
-from toprope.harness.turns.play import Answered, Played, Turn, TurnLimits, play
+from toprope.harness.turns.play import Answered, Played, Turn, TurnLimits, Unanswered, play
 
 __all__ = [
     "TURN_DIALECTS",
@@ -12,6 +12,7 @@ __all__ = [
     "Turn",
     "TurnDialect",
     "TurnLimits",
+    "Unanswered",
     "Unreadable",
     "play",
 ]

@@ -18,6 +18,10 @@ from toprope.terms import Task
 Message = Mapping[str, str]
 
 
+class Unanswered(Exception):
+    """The model will say no more here: its context is full, or what it may use is used up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """What a model said, and how many tokens it took to say."""
@@ -52,8 +56,8 @@ class Turn:
 class Played:
     """A finished attempt.
 
-    `end` is "submitted", "turns", "tokens", "seconds" or "malformed" (so many unreadable
-    messages in a row). `changes` are the editable files as it left them.
+    `end` is "submitted", "turns", "tokens", "seconds", "unanswered" or "malformed" (so many
+    unreadable messages in a row). `changes` are the editable files as it left them.
     """
 
     end: str
@@ -68,7 +72,10 @@ def play(
     session: Session,
     limits: TurnLimits | None = None,
 ) -> Played:
-    """Let `ask` work on `task` in a session that holds the task's starting state."""
+    """Let `ask` work on `task` in a session that holds the task's starting state.
+
+    `ask` may raise `Unanswered`: the attempt ends there, with what it has changed so far.
+    """
     limits = limits or TurnLimits()
     desk = Desk(task, session, limits.command_s)
     messages: list[Message] = [
@@ -79,7 +86,11 @@ def play(
     begun = time.monotonic()
     end = ""
     while not end:
-        answer = ask(messages)
+        try:
+            answer = ask(messages)
+        except Unanswered:
+            end = "unanswered"
+            break
         turn, end = _turn(answer, dialect, desk, limits)
         turns.append(turn)
         end = end or _exceeded(turns, limits, time.monotonic() - begun)
