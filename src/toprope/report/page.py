@@ -54,8 +54,8 @@ def render(db: sqlite3.Connection) -> str:
         title=str(summary["run"] or "a run"),
         under=_ending(summary),
         main="\n".join([_alarm(summary), words, *_cards(db, summary)]),
-        foot="Every number on this page is recomputable from <code>ledger.sqlite</code> in the same "
-        "folder; <code>summary.json</code> holds them as data.",
+        foot="Every number on this page is recomputable from <code>ledger.sqlite</code> in the "
+        "same folder; <code>summary.json</code> holds them as data.",
         css=_asset("page.css"),
         js=_asset("page.js"),
     )

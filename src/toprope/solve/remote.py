@@ -67,7 +67,7 @@ def open_endpoint(url: str, model: str, seconds: float) -> Endpoint:
     three times at most.
     """
     patience = min(_PATIENCE_S, seconds)
-    endpoint = Endpoint(url, model=model or "default", timeout_s=patience, tries=3)
+    endpoint = Endpoint(url, model=model or "default", read_s=patience, total_s=patience, tries=3)
     if not model:
         endpoint.model = str(endpoint.about().get("id") or "default")
     return endpoint
