@@ -163,8 +163,8 @@ def _iteration_of(line: str) -> float:
 
 
 def _identity(config: ClimbConfig) -> dict[str, Any]:
-    """Return the settings that may not change on resume: all but the limits."""
-    return config.model_dump(exclude={"limits"})
+    """Return the settings that may not change on resume: all but limits and a server's address."""
+    return config.model_dump(exclude={"limits": True, "student": {"endpoint", "patience_s"}})
 
 
 def _differences(kept: ClimbConfig, now: ClimbConfig) -> str:

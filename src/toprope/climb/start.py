@@ -32,10 +32,13 @@ from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
+from toprope.policy.asks import Sampler
 from toprope.policy.device import find_device
 from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.sampler import TorchSampler
+from toprope.policy.served import Place, ServedSampler
+from toprope.policy.vllm_api import Address
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
@@ -78,7 +81,8 @@ def assemble(
     grader = Grader(sandbox)
 
     def player(policy: Any, *, base: bool = False) -> Player:
-        sampler = open_sampler(policy, tokenizer, config, base=base)
+        inside = open_sampler(policy, tokenizer, config, base=base)
+        sampler = _served(inside, config, folder, ledger)
         dialect = DIALECTS[config.student.dialect]
         return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
@@ -146,6 +150,15 @@ def open_sampler(
         max_rows=config.student.max_rows,
         base=base,
     )
+
+
+def _served(inside: TorchSampler, config: ClimbConfig, folder: RunDir, ledger: Ledger) -> Sampler:
+    """Return the sampler that the settings name, around the in-process one or it itself."""
+    student = config.student
+    if student.sampler == "torch":
+        return inside
+    address = Address(student.endpoint, student.max_rows, student.patience_s)
+    return ServedSampler(inside, address, Place(folder.path / "adapters", ledger))
 
 
 def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list[Rung]:
