@@ -100,16 +100,16 @@ class Desk:
         async with self._lock:
             if self._opened > after:
                 return
-            cards = await self._cards()
-            bases = [card for card in cards if not card.get("parent")]
-            if not bases:
-                raise SamplerUnfit(f"{self._where} lists no model: is it a vLLM server?")
-            self._base = str(bases[0]["id"])
-            self.name = self.adapter.name if self.adapter else self._base
-            await self._swap(cards)
-            if self.probe.logprobs:
-                await self._compare()
-            self._opened += 1
+            for _ in range(_RELOADS):
+                try:
+                    await self._swap(await self._cards())
+                    if self.probe.logprobs:
+                        await self._compare()
+                except UnknownModel:  # it restarted in between
+                    continue
+                self._opened += 1
+                return
+            raise self._forgetful()
 
     async def draw(self, question: Question) -> Drawn:
         """Return what the weights in hand answer."""
@@ -139,9 +139,14 @@ class Desk:
                 return await self.server.complete({"model": self.name, **body}, read)
             except UnknownModel:
                 await self.open(after=seen)
-        raise SamplerUnfit(f"{self._where} keeps forgetting {self.name}: does it restart?")
+        raise self._forgetful()
 
     async def _swap(self, cards: Sequence[dict[str, Any]]) -> None:
+        bases = [card for card in cards if not card.get("parent")]
+        if not bases:
+            raise SamplerUnfit(f"{self._where} lists no model: is it a vLLM server?")
+        self._base = str(bases[0]["id"])
+        self.name = self.adapter.name if self.adapter else self._base
         loaded = {str(card["id"]): card.get("root") for card in cards if card.get("parent")}
         for stale in loaded:
             if stale.startswith(prefix(self.run)) and stale != self.name:
@@ -159,6 +164,9 @@ class Desk:
                 "started with --enable-lora, --max-lora-rank of student.lora_rank or more, and "
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1: `toprope sampler serve` does so"
             )
+
+    def _forgetful(self) -> SamplerUnfit:
+        return SamplerUnfit(f"{self._where} keeps forgetting {self.name}: does it restart?")
 
     async def _compare(self) -> None:
         """Refuse a server that gives the probe's tokens other probabilities than the student."""
