@@ -106,6 +106,10 @@ def _draw(raw: torch.Tensor, body: dict[str, Any], generator: torch.Generator) -
     logits = raw.clone()
     for token, bias in body.get("logit_bias", {}).items():
         logits[int(token)] += bias
+    if body.get("allowed_token_ids"):
+        only = torch.full_like(logits, float("-inf"))
+        only[body["allowed_token_ids"]] = logits[body["allowed_token_ids"]]
+        logits = only
     if body["temperature"] == 0:
         return int(logits.argmax())
     chances = torch.softmax(logits.double() / body["temperature"], -1)
@@ -216,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             return self._answer(int(fault), {"error": {"message": "injected"}})
         answer = server.engine.complete(body)
+        if fault == "processed" and body.get("allowed_token_ids"):
+            answer["choices"][0]["logprobs"]["token_logprobs"] = [0.0]
         if fault in SPOILT:
             spoil(fault, answer)
         return self._answer(200, answer, cut=fault in ("cut short", "killed"))

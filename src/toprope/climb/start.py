@@ -21,6 +21,7 @@ from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
+from toprope.climb.sampling import behind, open_sampler
 from toprope.climb.status import Watch
 from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS
@@ -32,13 +33,8 @@ from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
-from toprope.policy.asks import Sampler
 from toprope.policy.device import find_device
-from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
-from toprope.policy.sampler import TorchSampler
-from toprope.policy.served import Place, ServedSampler
-from toprope.policy.vllm_api import Address
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
@@ -82,7 +78,7 @@ def assemble(
 
     def player(policy: Any, *, base: bool = False) -> Player:
         inside = open_sampler(policy, tokenizer, config, base=base)
-        sampler = _served(inside, config, folder, ledger)
+        sampler = behind(inside, config, folder.path / "adapters", ledger)
         dialect = DIALECTS[config.student.dialect]
         return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
@@ -134,31 +130,6 @@ def _later(make: Callable[[], Player]) -> Callable[[], Player]:
         return made[0]
 
     return get
-
-
-def open_sampler(
-    model: Any, tokenizer: Any, config: ClimbConfig, *, base: bool = False
-) -> TorchSampler:
-    """Return the in-process sampler of a model, guided by the dialect it acts in."""
-    dialect = DIALECTS[config.student.dialect]
-    guide = Guide(tokenizer, dialect.could_continue, dialect.STOP, model.config.vocab_size)
-    return TorchSampler(
-        model,
-        guide,
-        seed=config.seed,
-        max_tokens=config.student.max_tokens,
-        max_rows=config.student.max_rows,
-        base=base,
-    )
-
-
-def _served(inside: TorchSampler, config: ClimbConfig, folder: RunDir, ledger: Ledger) -> Sampler:
-    """Return the sampler that the settings name, around the in-process one or it itself."""
-    student = config.student
-    if student.sampler == "torch":
-        return inside
-    address = Address(student.endpoint, student.max_rows, student.patience_s)
-    return ServedSampler(inside, address, Place(folder.path / "adapters", ledger))
 
 
 def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list[Rung]:

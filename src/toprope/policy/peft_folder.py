@@ -31,10 +31,11 @@ class NoAdapters(TopropeError):
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter that a server can load: its name, and the folder it lies in."""
+    """An adapter that a server can load: name and folder, and the hash of its weights."""
 
     name: str
     folder: Path
+    weights: str
 
 
 def publish(model: Any, folder: Path, *, run: str, version: int) -> Adapter | None:
@@ -53,14 +54,15 @@ def publish(model: Any, folder: Path, *, run: str, version: int) -> Adapter | No
         )
     if not any(bool(layer.high.any()) for _, layer in layers):
         return None
-    name = f"{prefix(run)}v{version:06d}-{_digest(layers)[:16]}"
+    weights = _digest(layers)[:16]
+    name = f"{prefix(run)}v{version:06d}-{weights}"
     place = (folder / name).resolve()
     if not (place / WEIGHTS).is_file():
         with staged(place) as stage:
             config = json.dumps(_config(layers), indent=1, sort_keys=True)
             (stage / CONFIG).write_text(config + "\n", encoding="utf-8")
             write_tensors(stage / WEIGHTS, _tensors(layers))
-    return Adapter(name, place)
+    return Adapter(name, place, weights)
 
 
 def prefix(run: str) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from toprope.policy.peft_folder import Adapter, forget, publish
 from toprope.policy.probe import probe
 from toprope.policy.randomness import episode_uniforms
 from toprope.policy.sampler import TorchSampler
-from toprope.policy.vllm_answers import SamplerError, Scored, WrongAnswer
+from toprope.policy.vllm_answers import Drawn, SamplerError, Scored, WrongAnswer
 from toprope.policy.vllm_api import Address, Vllm
 from toprope.policy.vllm_desk import Desk, Question
 from toprope.terms import Completion, TopropeError
@@ -52,6 +52,30 @@ class _Luck:
 
     lost: int = 0
     drawn: bool = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """An episode in flight: what it has of its answer, and what that took."""
+
+    ask: Ask
+    episode: str
+    number: str
+    temperature: float
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    copied: int = 0
+    text: str = ""
+    stop: str | None = None
+    work: Work = field(default_factory=Work)
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """What its next token follows."""
+        return self.ask.prompt_ids + self.ids
+
+    def done(self, stop: str) -> Completion:
+        return Completion(self.episode, self.ids, self.logprobs, stop, self.copied)
 
 
 class ServedSampler:
@@ -102,9 +126,11 @@ class ServedSampler:
             for episode, number in _numbered(ask)
         }
         kept = self.place.kept.journal_get(keys.values())
-        known = {e: _completion(e, kept[key]) for e, key in keys.items() if key in kept}
+        known = {e: self._recalled(e, kept[key]) for e, key in keys.items() if key in kept}
         if len(known) < len(keys):
             asyncio.run(self._draw(asks, adapter, temperature, keys, known))
+        for ask in asks:
+            self._count_scoring(ask)
         return [known[episode] for ask in asks for episode in ask.episode_ids]
 
     def _publish(self, version: int) -> Adapter | None:
@@ -126,151 +152,134 @@ class ServedSampler:
         """Add to `known`, and to what is kept, every completion that is missing there."""
         missing = [ask for ask in asks if any(e not in known for e in ask.episode_ids)]
         luck = _Luck()
+
+        async def one(desk: Desk, row: _Row, scored: Scored | None) -> None:
+            try:
+                found = await self._episode(desk, row, scored)
+            except WrongAnswer as error:
+                known[row.episode] = _lost(row.episode, luck, error)
+                return
+            luck.lost, luck.drawn = 0, True
+            self.place.kept.journal_put({keys[row.episode]: _kept(found, row.work)})
+            self._add(row.work)
+            known[row.episode] = found
+
+        async def group(desk: Desk, ask: Ask) -> None:
+            rows = [_Row(ask, e, n, temperature) for e, n in _numbered(ask) if e not in known]
+            scored = None
+            if ask.draft_ids:
+                try:
+                    scored = await desk.score(ask.prompt_ids + ask.draft_ids)
+                except WrongAnswer as error:
+                    known.update({row.episode: _lost(row.episode, luck, error) for row in rows})
+                    return
+            await _all(one(desk, row, scored) for row in rows)
+
         async with Vllm(self.address) as server:
             checked = probe(self.inside, missing[0].context)
-            desk = Desk(server, self.place.run, adapter, len(self.guide.texts), checked, self.work)
+            desk = Desk(server, self.place.run, adapter, len(self.guide.texts), checked)
             await desk.open()
-
-            async def one(ask: Ask, episode: str, number: str, scored: Scored | None) -> None:
-                known[episode] = await self._episode(
-                    desk, ask, episode, number, scored, temperature, luck
-                )
-                if known[episode].stop != LOST:
-                    self.place.kept.journal_put({keys[episode]: _kept(known[episode])})
-
-            async def group(ask: Ask) -> None:
-                wanted = [(e, n) for e, n in _numbered(ask) if e not in known]
-                scored = None
-                if ask.draft_ids:
-                    try:
-                        scored = await desk.score(ask.prompt_ids + ask.draft_ids)
-                    except WrongAnswer as error:
-                        for episode, _ in wanted:
-                            known[episode] = _lost(episode, luck, error)
-                        return
-                await _all(one(ask, episode, number, scored) for episode, number in wanted)
-
-            await _all(group(ask) for ask in missing)
+            await _all(group(desk, ask) for ask in missing)
         if luck.lost and not luck.drawn:
             raise SamplerError(
                 f"{self.address.base} answered none of {luck.lost} episodes rightly; "
                 "`toprope sampler test` says what is wrong with it"
             )
 
-    async def _episode(
-        self,
-        desk: Desk,
-        ask: Ask,
-        episode: str,
-        number: str,
-        scored: Scored | None,
-        temperature: float,
-        luck: _Luck,
-    ) -> Completion:
-        """Return an episode's completion; it is lost where the server keeps answering wrongly."""
-        try:
-            if scored is None:
-                found = await self._own(desk, ask.prompt_ids, episode, number, temperature)
-            else:
-                found = await self._departing(desk, ask, episode, number, scored, temperature)
-        except WrongAnswer as error:
-            return _lost(episode, luck, error)
-        luck.lost, luck.drawn = 0, True
-        return found
+    async def _episode(self, desk: Desk, row: _Row, scored: Scored | None) -> Completion:
+        """Return an episode's completion.
 
-    async def _departing(
-        self,
-        desk: Desk,
-        ask: Ask,
-        episode: str,
-        number: str,
-        scored: Scored,
-        temperature: float,
-    ) -> Completion:
-        """Follow the draft as far as the episode copies it, and let the server draw the rest.
+        Raises:
+            WrongAnswer: the server keeps answering it wrongly.
+        """
+        if scored is not None:
+            await self._depart(desk, row, scored)
+        if row.stop is None:
+            await self._go_on(desk, row)
+        assert row.stop is not None
+        return row.done(row.stop)
+
+    async def _depart(self, desk: Desk, row: _Row, scored: Scored) -> None:
+        """Follow the draft as far as the episode copies it, and have the next token drawn.
 
         The server tells the draft's probabilities, the episode's own uniforms decide where it
         departs; there the draft's token is ruled out for one draw. See `opening.py`.
         """
-        draft, size = ask.draft_ids, len(ask.draft_ids)
+        draft, size = row.ask.draft_ids, len(row.ask.draft_ids)
         logprobs, ranks = scored.logprobs[-size:], scored.ranks[-size:]
-        uniforms = episode_uniforms(self.inside.seed, number, size + self.inside.max_tokens)
-        if temperature:
-            stays = uniforms[:size] < np.exp(np.array(logprobs))
+        most = self.inside.max_tokens
+        if row.temperature:
+            uniforms = episode_uniforms(self.inside.seed, row.number, size + most)[:size]
+            stays = uniforms < np.exp(np.array(logprobs))
         else:
             stays = np.array(ranks) == 1
-        cut = int(stays.cumprod().sum())
+        cut = row.copied = int(stays.cumprod().sum())
+        row.ids, row.logprobs = draft[:cut], logprobs[:cut]
         if cut == size:
-            return Completion(episode, draft, logprobs, "stop", cut)
-        prompt = ask.prompt_ids + draft[:cut]
-        first = await desk.draw(
-            Question(
-                prompt,
-                1,
-                self._seed(number, "departure"),
-                temperature,
-                bias=((draft[cut], _NEVER),),
-            )
-        )
-        if first.ids[0] == draft[cut]:
+            row.stop = "stop"
+            return
+        ruled_out = ((draft[cut], _NEVER),)
+        drawn = await self._ask(desk, row, Question(row.context, 1, 0, bias=ruled_out), "departure")
+        if drawn.ids[0] == draft[cut]:
             raise WrongAnswer("a token was drawn that had been ruled out")
-        begun = Completion(
-            episode, (*draft[:cut], *first.ids), (*logprobs[:cut], *first.logprobs), "", cut
-        )
-        text, stop = ("", "malformed") if cut < ask.held else self.guide.advance("", first.ids[0])
-        if stop is None and self.inside.max_tokens == 1:
-            stop = "length"
-        if stop is not None:
-            return Completion(episode, begun.ids, begun.logprobs, stop, cut)
-        return await self._own(
-            desk, ask.prompt_ids, episode, number, temperature, begun=begun, text=text
-        )
+        row.ids, row.logprobs = row.ids + drawn.ids, row.logprobs + drawn.logprobs
+        if cut < row.ask.held:
+            row.stop = "malformed"
+        else:
+            row.text, row.stop = self.guide.advance("", drawn.ids[0])
+        if row.stop is None and most == 1:
+            row.stop = "length"
 
-    async def _own(
-        self,
-        desk: Desk,
-        prompt_ids: tuple[int, ...],
-        episode: str,
-        number: str,
-        temperature: float,
-        *,
-        begun: Completion | None = None,
-        text: str = "",
-    ) -> Completion:
+    async def _go_on(self, desk: Desk, row: _Row) -> None:
         """Let the server go on to the end; the guide, token by token, says where that was."""
-        ids, logprobs = (list(begun.ids), list(begun.logprobs)) if begun else ([], [])
-        drawn = await desk.draw(
-            Question(
-                (*prompt_ids, *ids),
-                self.inside.max_tokens - (1 if begun else 0),
-                self._seed(number, "rest" if begun else "all"),
-                temperature,
-                stop=(self.guide.stop,),
-                stop_ids=self._stop_ids,
-            )
-        )
-        stop: str | None = None
+        most = self.inside.max_tokens - (len(row.ids) - row.copied)
+        question = Question(row.context, most, 0, stop=(self.guide.stop,), stop_ids=self._stop_ids)
+        drawn = await self._ask(desk, row, question, "rest")
         for token, logprob in zip(drawn.ids, drawn.logprobs, strict=True):
-            ids.append(token)
-            logprobs.append(logprob)
-            text, stop = self.guide.advance(text, token)
-            if stop is not None:
-                break
-        if stop is None and drawn.finish == "stop":
+            row.ids, row.logprobs = (*row.ids, token), (*row.logprobs, logprob)
+            row.text, row.stop = self.guide.advance(row.text, token)
+            if row.stop is not None:
+                return
+        if drawn.finish == "stop":
             raise WrongAnswer("the server ended an answer that had not come to its end")
-        copied = begun.copied if begun else 0
-        return Completion(episode, tuple(ids), tuple(logprobs), stop or "length", copied)
+        row.stop = "length"
 
-    def _seed(self, number: str, part: str) -> int:
-        digest = hashlib.sha256(f"{self.inside.seed}:{number}:{part}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+    async def _ask(self, desk: Desk, row: _Row, question: Question, part: str) -> Drawn:
+        """Ask with the episode's own seed for this part of it, and note what it took."""
+        digest = hashlib.sha256(f"{self.inside.seed}:{row.number}:{part}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") >> 1
+        asked = replace(question, seed=seed, temperature=row.temperature)
+        drawn = await desk.draw(asked)
+        used = drawn.used
+        row.work.add(used.prompt - used.cached, used.prompt)
+        for at in range(1, used.drawn):
+            row.work.add(1, used.prompt + at)
+        row.work.logits += used.drawn
+        return drawn
+
+    def _count_scoring(self, ask: Ask) -> None:
+        """Count the pass over a draft, which a server makes whole, once a group."""
+        if ask.draft_ids:
+            size = len(ask.prompt_ids) + len(ask.draft_ids)
+            self._add(Work(size, size * size, size))
+
+    def _add(self, work: Work) -> None:
+        self.work.positions += work.positions
+        self.work.pairs += work.pairs
+        self.work.logits += work.logits
+
+    def _recalled(self, episode: str, kept: list[Any]) -> Completion:
+        """Return a kept completion; what it took counts as if it were drawn now."""
+        ids, logprobs, stop, copied, *took = kept
+        self._add(Work(*took))
+        return Completion(episode, tuple(ids), tuple(logprobs), stop, copied)
 
     def _key(
         self, ask: Ask, number: str, episode: str, adapter: Adapter | None, temperature: float
     ) -> str:
         """Return what a completion is kept under: the episode, and all that it depends on."""
         told: tuple[Any, ...] = (
-            adapter.name if adapter else "base",
+            adapter.weights if adapter else "base",
             self.inside.seed,
             self.inside.max_tokens,
             temperature,
@@ -282,7 +291,7 @@ class ServedSampler:
         return f"sampled:{episode}:{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
 
 
-async def _all(coroutines: Any) -> None:
+async def _all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run them side by side; the first that fails ends the others."""
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -306,10 +315,6 @@ def _numbered(ask: Ask) -> list[tuple[str, str]]:
     return list(zip(ask.episode_ids, ask.numbers or ask.episode_ids, strict=True))
 
 
-def _kept(completion: Completion) -> list[Any]:
-    return [completion.ids, completion.logprobs, completion.stop, completion.copied]
-
-
-def _completion(episode: str, kept: list[Any]) -> Completion:
-    ids, logprobs, stop, copied = kept
-    return Completion(episode, tuple(ids), tuple(logprobs), stop, copied)
+def _kept(done: Completion, work: Work) -> list[Any]:
+    took = (work.positions, work.pairs, work.logits)
+    return [done.ids, done.logprobs, done.stop, done.copied, *took]

@@ -13,13 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from toprope.policy.asks import Work
 from toprope.policy.peft_folder import Adapter, prefix
 from toprope.policy.vllm_answers import (
     Drawn,
-    SamplerError,
     Scored,
-    Used,
     WrongAnswer,
     read_drawn,
     read_scored,
@@ -29,6 +26,7 @@ from toprope.policy.vllm_api import SamplerUnfit, UnknownModel, Vllm
 T = TypeVar("T")
 MOST_APART = 0.5  # nats, the mean over a probe's tokens; engines in bf16 differ by some .02
 _RELOADS = 8  # of one question
+_CERTAIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,6 @@ class Desk:
     adapter: Adapter | None
     vocabulary: int
     probe: Probe
-    work: Work = field(default_factory=Work)
     name: str = ""
     _base: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -113,7 +110,7 @@ class Desk:
 
     async def draw(self, question: Question) -> Drawn:
         """Return what the weights in hand answer."""
-        drawn = await self._asked(
+        return await self._asked(
             question.body(),
             lambda body: read_drawn(
                 body,
@@ -123,14 +120,10 @@ class Desk:
                 vocabulary=self.vocabulary,
             ),
         )
-        self._count(drawn.used, len(drawn.ids))
-        return drawn
 
     async def score(self, ids: Sequence[int]) -> Scored:
         """Return the log-probabilities of a text's own tokens."""
-        scored = await self._asked(_scoring(ids), self._read_scored(ids))
-        self._count(scored.used, len(ids))
-        return scored
+        return await self._asked(_scoring(ids), self._read_scored(ids))
 
     async def _asked(self, body: dict[str, Any], read: Callable[[Any], T]) -> T:
         for _ in range(_RELOADS):
@@ -169,10 +162,26 @@ class Desk:
         return SamplerUnfit(f"{self._where} keeps forgetting {self.name}: does it restart?")
 
     async def _compare(self) -> None:
-        """Refuse a server that gives the probe's tokens other probabilities than the student."""
-        ids = self.probe.ids
-        body = {"model": self.name, **_scoring(ids)}
-        scored = await self.server.complete(body, self._read_scored(ids))
+        """Refuse a server that computes, or tells, other log-probabilities than the student's.
+
+        One token is allowed to follow the probe: the log-probability that the model gives it is
+        told, or 0 by a server that tells those of the distribution it was left to draw from.
+        """
+        ids, only = self.probe.ids, self.probe.ids[0]
+        body = {"model": self.name, **_scoring(ids), "allowed_token_ids": [only]}
+
+        def read(answer: Any) -> tuple[Scored, Drawn]:
+            drawn = read_drawn(
+                answer, model=self.name, prompt_ids=ids, most=1, vocabulary=self.vocabulary
+            )
+            return self._read_scored(ids)(answer), drawn
+
+        scored, drawn = await self.server.complete(body, read)
+        if drawn.ids == (only,) and drawn.logprobs[0] > -_CERTAIN:
+            raise SamplerUnfit(
+                f"{self._where} tells log-probabilities of what it was left to draw from: "
+                "start it with --logprobs-mode raw_logprobs"
+            )
         pairs = zip(scored.logprobs, self.probe.logprobs, strict=True)
         apart = sum(abs(theirs - ours) for theirs, ours in pairs) / len(self.probe.logprobs)
         if apart > MOST_APART:
@@ -190,14 +199,6 @@ class Desk:
     def _read_scored(self, ids: Sequence[int]) -> Callable[[Any], Scored]:
         return lambda body: read_scored(body, model=self.name, prompt_ids=ids)
 
-    def _count(self, used: Used, logits: int) -> None:
-        """Count what the server says it computed; what lay in its cache cost nothing."""
-        fresh = used.prompt - used.cached
-        self.work.positions += fresh + used.drawn - 1
-        self.work.pairs += fresh * used.prompt
-        self.work.pairs += sum(range(used.prompt + 1, used.prompt + used.drawn))
-        self.work.logits += logits
-
     @property
     def _where(self) -> str:
         return self.server.address.base
@@ -206,6 +207,3 @@ class Desk:
 def _scoring(ids: Sequence[int]) -> dict[str, Any]:
     """Return the body of a question that only wants the prompt's log-probabilities."""
     return {**Question(tuple(ids), 1, 0).body(), "prompt_logprobs": 0}
-
-
-__all__ = ["Desk", "Probe", "Question", "SamplerError"]
