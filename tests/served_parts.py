@@ -4,7 +4,7 @@ It computes with plain transformers and reads adapters as PEFT's form says, so t
 answers owes nothing to the code that is tested. Faults are injected by name: `faults` are
 met one a completion, `always` by every one. Adapters are forgotten when it ends, as vLLM's.
 
-    python served_parts.py MODEL PORT [DIES_AFTER]     # killed by SIGKILL in that answer
+    python served_parts.py MODEL PORT DIES_AFTER     # SIGKILL in mid-answer, and again; 0: never
 """
 
 from __future__ import annotations
@@ -266,10 +266,20 @@ class Kept:
         self.answers = {**new, **self.answers}
 
 
+def serve_until_input_ends(engine: Engine, port: int, dies_after: int) -> None:
+    """Serve in a forked process, and in another whenever one was killed; say so each time."""
+    while True:
+        child = os.fork()
+        if child == 0:
+            served = Served(engine, port, dies_after)
+            threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+            served.serve_forever()
+        _, status = os.waitpid(child, 0)
+        if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+            return
+        print("killed", flush=True)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    dies = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    served = Served(Engine(Path(sys.argv[1])), int(sys.argv[2]), dies)
-    print(served.url, flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    served.serve_forever()
+    serve_until_input_ends(Engine(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
