@@ -70,6 +70,8 @@ def try_server(config: ClimbConfig, *, tasks: int, draws: int) -> Agreement:
     ]
     with TemporaryDirectory(prefix="toprope-sampler-") as place:
         inside = open_sampler(model, tokenizer, config)
+        # What is compared are numbers: an answer goes on although it can be no action any more.
+        inside.guide.could_continue = lambda text: True
         sampler = ServedSampler(inside, _address(config), Place(Path(place), Unkept()))
         return examine(sampler, asks)
 
