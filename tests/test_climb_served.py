@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import toprope
-from micro_climber import left_in
 from micro_world import short_settings
+from served_parts import Engine, serving
 from toprope.climb.config import ConfigError
 from toprope.climb.run import climb
 from toprope.policy.vllm_api import SamplerGone
@@ -34,6 +37,14 @@ SETTINGS = (
     "climbing.learning_rate=1e-2",
     'student.sampler="vllm"',
     "student.max_rows=8",
+    "cold_start.tasks=6",
+    "cold_start.draws=2",
+    "seeding.pilot_tasks=6",
+    "seeding.pilot_draws=2",
+    "evaluation.after_draws=1",
+    "evaluation.dev_every=0",
+    "evaluation.frozen_base_draws=1",
+    "limits.steps=4",
 )
 
 
@@ -60,11 +71,11 @@ class Keeper:
         return told.count(b"killed")
 
 
-def sit(folder: Path, tasks: Path, student: Path, keeper: Keeper, *ends: str) -> dict[str, Any]:
+def sit(folder: Path, tasks: Path, student: Path, setting: str, *ends: str) -> dict[str, Any]:
     """Climb in sittings that end where they are told to; return what is left."""
     done = subprocess.run(
         [sys.executable, HERE / "micro_climber.py", folder, tasks, student, *ends],
-        env={**ENVIRONMENT, "MICRO_SETTINGS": " ".join([*SETTINGS, keeper.setting])},
+        env={**ENVIRONMENT, "MICRO_SETTINGS": " ".join([*SETTINGS, setting])},
         capture_output=True,
         text=True,
         check=False,
@@ -74,50 +85,48 @@ def sit(folder: Path, tasks: Path, student: Path, keeper: Keeper, *ends: str) ->
     return dict(found)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(micro_student: Path) -> Iterator[str]:
+    """The address of a server in this process, as a setting."""
+    torch.set_num_threads(1)
+    with serving(Engine(micro_student)) as server:
+        yield f'student.endpoint="{server.url}"'
+
+
 def test_killed_servers_and_killed_climbs_end_as_the_undisturbed_climb(
-    micro_tasks: Path, micro_student: Path, tmp_path: Path
+    undisturbed: str, micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
-    found, killed = [], []
-    for name, dies_after, ends in (
-        ("whole", 0, ("",)),
-        ("killed", 60, ("toprope.policy.served:ServedSampler._episode#40", "")),
-    ):
-        keeper = Keeper(micro_student, dies_after)
-        try:
-            found.append(sit(tmp_path / name, micro_tasks, micro_student, keeper, *ends))
-        finally:
-            killed.append(keeper.close())
-    assert [at["status"] for at in found[0]["sittings"]] == [0]
-    assert [at["status"] for at in found[1]["sittings"]] == [-signal.SIGKILL, 0]
-    assert killed[0] == 0
-    assert killed[1] >= 3
-    assert found[1]["left"] == found[0]["left"]
-    learnt = [row["learn"] for row in found[0]["left"]["metrics"] if "learn" in row]
+    whole = sit(tmp_path / "whole", micro_tasks, micro_student, undisturbed, "")
+    keeper = Keeper(micro_student, 30)
+    try:
+        ends = ("toprope.policy.served:_kept#40", "")  # the last completion is not kept yet
+        found = sit(tmp_path / "killed", micro_tasks, micro_student, keeper.setting, *ends)
+    finally:
+        killed = keeper.close()
+    assert [at["status"] for at in whole["sittings"]] == [0]
+    assert [at["status"] for at in found["sittings"]] == [-signal.SIGKILL, 0]
+    assert killed >= 3
+    assert found["left"] == whole["left"]
+    learnt = [row["learn"] for row in whole["left"]["metrics"] if "learn" in row]
     assert learnt
     assert all(abs(row["mismatch_kl"]) < 1e-3 < row["weight_mean"] for row in learnt)  # fp32 twice
 
 
 def test_a_server_that_is_gone_ends_the_sitting_and_another_address_goes_on(
-    micro_tasks: Path, micro_student: Path, tmp_path: Path
+    undisturbed: str, micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
-    sandbox = open_sandbox(workers=1)
     run = tmp_path / "run"
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        gone = f'student.endpoint="http://127.0.0.1:{held.getsockname()[1]}"'
-        given = [*SETTINGS, gone, "student.patience_s=0.2"]
-        with pytest.raises(SamplerGone, match="go on"):
-            climb(short_settings(micro_tasks, micro_student, *given), run, sandbox=sandbox)
-    keeper = Keeper(micro_student, 0)
-    try:
-        given = [*SETTINGS, keeper.setting, "limits.steps=1"]
+    with closing(open_sandbox(workers=1)) as sandbox:
+        with socket.socket() as held:  # bound and never listening: nobody else gets the port
+            held.bind(("127.0.0.1", 0))
+            gone = f'student.endpoint="http://127.0.0.1:{held.getsockname()[1]}"'
+            given = [*SETTINGS, gone, "student.patience_s=0.2"]
+            with pytest.raises(SamplerGone, match="go on"):
+                climb(short_settings(micro_tasks, micro_student, *given), run, sandbox=sandbox)
+        given = [*SETTINGS, undisturbed, "limits.steps=1"]
         summary = climb(short_settings(micro_tasks, micro_student, *given), run, sandbox=sandbox)
-    finally:
-        keeper.close()
-        sandbox.close()
     assert summary["status"] == "finished"
     assert summary["integrity"]["infra"] == 0
-    assert left_in(run)["episodes"]
     assert not list((run / "adapters").glob(".*"))
 
 

@@ -104,9 +104,9 @@ class Killer:
 @pytest.mark.slow
 def test_a_real_server_computes_the_student(server: VllmServer) -> None:
     given = [*SMALLEST, f'student.endpoint="{server.url}"']
-    found = try_server(load_config("small", given), tasks=1, draws=4)
+    found = try_server(load_config("small", given), tasks=2, draws=8)
     print(found)
-    assert found.tokens > 8
+    assert found.tokens > 60
     assert abs(found.mismatch_kl) < 0.05
     assert 0.9 < found.weight_mean < 1.1
 
