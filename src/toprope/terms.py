@@ -221,8 +221,9 @@ class Completion:
     """What a sampler returns for one episode: ids, log-probabilities (natural), why it stopped.
 
     `stop` is "stop" (a stop token or string), "length", or "malformed" (ended at once
-    because no continuation could become a valid action). The first `copied` ids agree with
-    the draft that was handed in, and were read off it instead of decoded.
+    because no continuation could become a valid action); "lost" is a failure of ours, without
+    ids. The first `copied` ids agree with the draft that was handed in, and were read off it
+    instead of decoded.
     """
 
     episode_id: str

@@ -34,6 +34,7 @@ VERBS = {
     "models": "List, fetch and verify models.",
     "plan": "Say what work takes on which chips: counts, time, energy, money.",
     "report": "Write a run's report page.",
+    "sampler": "Serve a student with vLLM; test a server before a climb rests on it.",
     "sandbox": "Run a command behind the walls; say which walls stand.",
     "show": "Tell the story of a task or an episode.",
     "solve": "Put a model to work on a repository with a failing test.",

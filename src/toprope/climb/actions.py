@@ -12,8 +12,10 @@ from toprope.terms import Outcome, Task, Verdict
 def read_action(dialect: Dialect, task: Task, text: str, stop: str) -> Mapping[str, str] | Verdict:
     """Return the changes that an answer asks for, or the verdict on one that is no action.
 
-    `stop` says why the answer ended: "stop", or what cut it short.
+    `stop` says why the answer ended: "stop", or what cut it short; "lost" is our failure.
     """
+    if stop == "lost":
+        return Verdict(Outcome.INFRA, 0.0, "the sampler's server gave no usable answer")
     try:
         if stop != "stop":
             raise MalformedAction(f"the answer ended by {stop}")

@@ -40,6 +40,7 @@ class Student(_Section):
     """The model that climbs. `lora_rank` 0 trains all weights, at lower rates.
 
     `device` is "cpu", "auto" (the accelerator that torch finds) or a name of torch's.
+    `sampler` is who draws episodes: "torch", in this process, or "vllm", a server at `endpoint`.
     """
 
     model: str = DEFAULT_STUDENT
@@ -50,6 +51,9 @@ class Student(_Section):
     max_tokens: Positive = 48
     max_rows: Positive = 256
     most_train_tokens: Positive = 1024
+    sampler: Literal["torch", "vllm"] = "torch"
+    endpoint: str = ""
+    patience_s: Annotated[float, Field(gt=0)] = 300.0
 
 
 class Teacher(_Section):
@@ -209,6 +213,7 @@ class ClimbConfig(_Section):
                 "teacher.kind is 'llama' but teacher.model is empty: name a GGUF file, or a model "
                 "of `toprope models list`"
             )
+        self._sampler_contradictions()
         if self.limits.minutes and self.limits.reserve_minutes >= self.limits.minutes:
             raise ValueError(
                 "limits.reserve_minutes leaves nothing of limits.minutes: raise minutes"
@@ -219,6 +224,20 @@ class ClimbConfig(_Section):
                 "without limits.minutes or limits.flops a run needs limits.steps below 10000"
             )
         return self
+
+    def _sampler_contradictions(self) -> None:
+        student = self.student
+        if student.sampler == "vllm" and not student.endpoint:
+            raise ValueError(
+                "student.sampler is 'vllm' but student.endpoint is empty: name the server's URL"
+            )
+        if student.sampler == "vllm" and not student.lora_rank:
+            raise ValueError(
+                "student.sampler is 'vllm' but student.lora_rank is 0: a server is given adapters "
+                "after each step, not whole weights; raise lora_rank, or sample with 'torch'"
+            )
+        if student.endpoint and student.sampler != "vllm":
+            raise ValueError("student.endpoint is set: student.sampler must be 'vllm' to use it")
 
 
 def recipe_names() -> list[str]:

@@ -17,8 +17,7 @@ from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
 from toprope.harness.dialect import Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
-from toprope.policy.asks import Ask, Work
-from toprope.policy.sampler import TorchSampler
+from toprope.policy.asks import Ask, Sampler, Work
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
 
@@ -58,7 +57,7 @@ class Player:
 
     dialect: Dialect
     tokenizer: Any
-    sampler: TorchSampler
+    sampler: Sampler
     grader: Grader
     ledger: Journal
     meters: Meters
@@ -87,7 +86,9 @@ class Player:
             for p in plans
         ]
         with self.meters.phase(phase):
-            completions = self.sampler.sample(asks, temperature=temperature, constrain=granted)
+            completions = self.sampler.sample(
+                asks, version=version, temperature=temperature, constrain=granted
+            )
             self._count(phase, asks, completions)
         by_id = {completion.episode_id: completion for completion in completions}
         pairs = [

@@ -163,8 +163,14 @@ def _iteration_of(line: str) -> float:
 
 
 def _identity(config: ClimbConfig) -> dict[str, Any]:
-    """Return the settings that may not change on resume: all but limits, of a teacher too."""
-    return config.model_dump(exclude={"limits": True, "teacher": set(TEACHER_LIMITS)})
+    """Return the settings that may not change on resume.
+
+    Limits may, a teacher's too, and a sampling server's address.
+    """
+    movable = {"endpoint", "patience_s"}
+    return config.model_dump(
+        exclude={"limits": True, "teacher": set(TEACHER_LIMITS), "student": movable}
+    )
 
 
 def _differences(kept: ClimbConfig, now: ClimbConfig) -> str:

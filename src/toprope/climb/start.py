@@ -21,6 +21,7 @@ from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
+from toprope.climb.sampling import behind, open_sampler
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
 from toprope.grading import Grader
@@ -34,9 +35,7 @@ from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
 from toprope.policy.device import find_device
-from toprope.policy.guide import Guide
 from toprope.policy.load import load_model, load_tokenizer, load_weights
-from toprope.policy.sampler import TorchSampler
 from toprope.policy.supported import require_supported
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
@@ -82,7 +81,8 @@ def assemble(
     grader = Grader(sandbox)
 
     def player(policy: Any, *, base: bool = False) -> Player:
-        sampler = open_sampler(policy, tokenizer, config, base=base)
+        inside = open_sampler(policy, tokenizer, config, base=base)
+        sampler = behind(inside, config, folder.path / "adapters", ledger)
         dialect = DIALECTS[config.student.dialect]
         return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
@@ -135,22 +135,6 @@ def _later(make: Callable[[], Player]) -> Callable[[], Player]:
         return made[0]
 
     return get
-
-
-def open_sampler(
-    model: Any, tokenizer: Any, config: ClimbConfig, *, base: bool = False
-) -> TorchSampler:
-    """Return the in-process sampler of a model, guided by the dialect it acts in."""
-    dialect = DIALECTS[config.student.dialect]
-    guide = Guide(tokenizer, dialect.could_continue, dialect.STOP, model.config.vocab_size)
-    return TorchSampler(
-        model,
-        guide,
-        seed=config.seed,
-        max_tokens=config.student.max_tokens,
-        max_rows=config.student.max_rows,
-        base=base,
-    )
 
 
 def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list[Rung]:

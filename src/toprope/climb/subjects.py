@@ -22,7 +22,7 @@ from toprope.climb.meters import Meters, Shape
 from toprope.climb.pastrun import PastRun
 from toprope.climb.play import Plan, Player
 from toprope.climb.rundir import CONFIG, RunDirError
-from toprope.climb.start import open_sampler
+from toprope.climb.sampling import open_sampler
 from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.policy.load import Say, about_model, load_model, load_tokenizer, resolve

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+from toprope.terms import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,29 @@ class Work:
         """Count positions that attended to `keys` keys each."""
         self.positions += positions
         self.pairs += positions * keys
+
+
+class Sampler(Protocol):
+    """Whatever turns asks into completions, in this process or behind an address."""
+
+    work: Work
+
+    def sample(
+        self,
+        asks: Sequence[Ask],
+        *,
+        version: int = 0,
+        temperature: float = 1.0,
+        constrain: bool = False,
+    ) -> list[Completion]:
+        """Return one completion per episode, in the order asked; `version` names the weights."""
+
+
+class Keeping(Protocol):
+    """Answers by id, kept as they arrive; a climb's ledger is one."""
+
+    def journal_get(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the answers that already arrived."""
+
+    def journal_put(self, answers: Mapping[str, Any]) -> None:
+        """Keep answers by id; the first answer to an id stays."""

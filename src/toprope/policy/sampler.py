@@ -71,10 +71,16 @@ class TorchSampler:
         model.set_attn_implementation(attention.NAME)
 
     def sample(
-        self, asks: Sequence[Ask], *, temperature: float = 1.0, constrain: bool = False
+        self,
+        asks: Sequence[Ask],
+        *,
+        version: int = 0,
+        temperature: float = 1.0,
+        constrain: bool = False,
     ) -> list[Completion]:
         """Return one completion per episode, in the order asked.
 
+        The weights are those that the model has now, whatever `version` they are called.
         `temperature` 0 is greedy; log-probabilities are of the distribution sampled from
         (of the unscaled one when greedy). `constrain` draws only tokens the guide allows.
         """
