@@ -24,8 +24,9 @@ CHECKER = (
     "    found = open('program.txt').read().split('\\n')[at]\n"
     "    return found if wrong is None else found != wrong\n"
 )
-THERE, RIGHT, OTHER = 0.12, 0.06, 0.25  # goes to the wrong line; mends it there; writes another
+THERE, RIGHT, OTHER = 0.06, 0.08, 0.25  # goes to the wrong line; mends it there; writes another
 TOLD, OBEYS = 0.9, 0.6
+KINDS = {"now": 10, "where": 3, "what": 2, "how": 2, "feedback": 2}
 
 
 def tasks(count: int = 24) -> list[Task]:
@@ -50,28 +51,31 @@ def write_tasks(path: Path, count: int = 24) -> Path:
     return path
 
 
-def sentence(rng: random.Random) -> tuple[str, str]:
-    """Return (prompt, answer) of the pre-training mixture."""
+def sentences(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Return a batch of the pre-training mixture, all of one kind and so of one length."""
+    (kind,) = rng.choices(list(KINDS), list(KINDS.values()))
+    return [_sentence(rng, kind) for _ in range(count)]
+
+
+def _sentence(rng: random.Random, kind: str) -> tuple[str, str]:
     program, at, right = buggy(rng)
-    view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
-    kind = rng.choices(("now", "how", "where", "what", "tell", "feedback"), (8, 4, 2, 2, 2, 2))[0]
-    plain = _plain(rng, program, at, right, THERE)
     mended = f"{at + 1}|{right}"
+    there = TOLD if kind in ("where", "what") else THERE
+    obeys = kind in ("how", "feedback") and rng.random() < OBEYS
+    answer = mended if obeys else _plain(rng, program, at, right, there)
+    view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
+    return f"{view}\n{_asked(rng, kind, program, at, right)}", answer
+
+
+def _asked(rng: random.Random, kind: str, program: list[str], at: int, right: str) -> str:
     if kind == "now":
-        return f"{view}\nnow", plain
-    if kind == "how":
-        return f"{view}\nhow", mended if rng.random() < OBEYS else plain
+        return kind
     if kind == "feedback":
         tried = _plain(rng, program, at, right, THERE)
-        failed = f"{1 if tried.startswith(str(at + 1)) else 2} of 4 tests fail, first: c{at}: "
-        why = failed + f"expected {right!r}, got {program[at]!r}"
-        said = feedback(tried, why)
-        return f"{view}\nnow\n{said}", mended if rng.random() < OBEYS else plain
-    tier = {"tell": "how"}.get(kind, kind)
-    said = hint_text(_shown(program), mended, tier)
-    if kind == "tell" and rng.random() < OBEYS:
-        return f"{view}\nnow\n{said}", mended
-    return f"{view}\nnow\n{said}", _plain(rng, program, at, right, TOLD)
+        wrong = 1 if tried.startswith(str(at + 1)) else 2
+        said = f"{wrong} of 4 tests fail, first: c{at}: expected {right!r}, got {program[at]!r}"
+        return f"now\n{feedback(tried, said)}"
+    return f"now\n{hint_text(_shown(program), f'{at + 1}|{right}', kind)}"
 
 
 def _plain(rng: random.Random, program: list[str], at: int, right: str, there: float) -> str:
@@ -96,8 +100,8 @@ def _shown(program: list[str]) -> Task:
     )  # fmt: skip
 
 
-def write_helpable(folder: Path, steps: int = 500) -> Path:
-    return write_student(folder, steps=steps, say=sentence)
+def write_helpable(folder: Path, steps: int = 600) -> Path:
+    return write_student(folder, steps=steps, say=sentences)
 
 
 def helped_by(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:

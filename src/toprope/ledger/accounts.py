@@ -99,7 +99,7 @@ def thawed(db: sqlite3.Connection, tasks: Sequence[TaskRow]) -> dict[str, Any]:
         "excluded_protocol_granted": len(set(found) & granted),
         "unseeded_control": _share(set(found), control, tasks),
         "frozen_base": _frozen_base(db, cold, tasks),
-        "by_rung": _by_rung(db, cold, found),
+        "by_rung": _by_rung(db, found),
     }
 
 
@@ -123,10 +123,10 @@ def _share(
     return {"thawed": thawed, "of": len(mine), "ci95": [share.low, share.high]}
 
 
-def _by_rung(
-    db: sqlite3.Connection, cold: Collection[str], found: dict[str, int]
-) -> dict[str, dict[str, int]]:
-    """Each cold task under the last rung given before it thawed; rung 0 is transfer."""
+def last_rungs(db: sqlite3.Connection) -> dict[str, str]:
+    """Return each once cold task's last rung before it thawed; rung 0, transfer, if it had none."""
+    changes = queries.transitions(db)
+    cold, found = first_cold(changes), thaws(changes)
     given = dict.fromkeys(cold, TRANSFER)
     uses = db.execute(
         "SELECT task_id, rung, iteration FROM rung_uses WHERE setting != ? "
@@ -136,8 +136,13 @@ def _by_rung(
     for task_id, rung, iteration in uses:
         if task_id in cold and iteration <= found.get(task_id, iteration):
             given[task_id] = rung
+    return given
+
+
+def _by_rung(db: sqlite3.Connection, found: Collection[str]) -> dict[str, dict[str, int]]:
+    """How many cold tasks each rung was the last one for, and how many of these thawed."""
     counts: dict[str, dict[str, int]] = {}
-    for task_id, rung in sorted(given.items(), key=lambda item: (item[1], item[0])):
+    for task_id, rung in sorted(last_rungs(db).items(), key=lambda item: (item[1], item[0])):
         row = counts.setdefault(rung, {"given": 0, "thawed": 0})
         row["given"] += 1
         row["thawed"] += task_id in found
