@@ -100,7 +100,7 @@ def _shown(program: list[str]) -> Task:
     )  # fmt: skip
 
 
-def write_helpable(folder: Path, steps: int = 600) -> Path:
+def write_helpable(folder: Path, steps: int = 400) -> Path:
     return write_student(folder, steps=steps, say=sentences)
 
 
