@@ -9,6 +9,7 @@ where, it goes there; told what to write, or shown what a test expected, it ofte
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,8 +47,8 @@ def _with_touch(task: Task) -> Task:
     )
 
 
-def write_tasks(path: Path, count: int = 24) -> Path:
-    save_taskset(tasks(count), path, "help")
+def write_tasks(path: Path, without: Collection[str] = ()) -> Path:
+    save_taskset([task for task in tasks() if task.id not in without], path, "help")
     return path
 
 
@@ -100,7 +101,7 @@ def _shown(program: list[str]) -> Task:
     )  # fmt: skip
 
 
-def write_helpable(folder: Path, steps: int = 400) -> Path:
+def write_helpable(folder: Path, steps: int = 600) -> Path:
     return write_student(folder, steps=steps, say=sentences)
 
 

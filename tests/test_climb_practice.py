@@ -63,8 +63,12 @@ class World:
 def world(tmp_path_factory: Any) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("help")
     sandbox = open_sandbox(workers=2)
-    student, tasks = write_helpable(folder / "student"), write_tasks(folder / "help.jsonl")
-    yield World(tasks, student, sandbox, folder)
+    student = write_helpable(folder / "student")
+    every = World(write_tasks(folder / "all.jsonl"), student, sandbox, folder)
+    with Ledger.open(every.climb("all", "limits.steps=0", 'teacher.kind="none"')) as ledger:
+        solved = {task for task, state in ledger.states().items() if state is not State.COLD}
+    # The cold tier: a draw depends on nothing but its name, so these are cold in every climb.
+    yield World(write_tasks(folder / "cold.jsonl", without=solved), student, sandbox, folder)
     sandbox.close()
 
 
@@ -97,7 +101,7 @@ def test_reinforcement_alone_leaves_the_tasks_cold(world: World) -> None:
     run = world.climb("none", "ladder.rungs=[0]", "limits.steps=16", 'teacher.kind="none"')
     thawed, cold = freed(run)
     assert cold >= 12
-    assert thawed <= 3
+    assert thawed <= cold // 6
     assert accounts_of(run)["by_rung"].keys() == {"0"}
 
 

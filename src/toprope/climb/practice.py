@@ -34,9 +34,15 @@ class _Round:
     rung: str
     practice: Practice
     before: Draws
+    cold: bool = False  # after its plain group, too
     plain: list[Episode] = field(default_factory=list)
     helped: list[Episode] = field(default_factory=list)
     learned: int = 0  # own tokens that a loss was taken on
+
+    @property
+    def credit(self) -> bool:
+        """Whether shares are rewards: a task that has thawed has binary ones."""
+        return self.practice.credit and self.cold
 
     @property
     def results(self) -> list[Episode]:
@@ -52,19 +58,29 @@ def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bo
     `kind` is what a teacher's tokens are booked as.
     """
     began, version = time.monotonic(), crew.version
-    rounds = [
-        _Round(help_.rung, practice, crew.plain_rate(practice.task.id))
-        for help_ in given
-        for practice in help_.practice
-    ]
+    rounds = _cold_still(
+        crew,
+        [
+            _Round(help_.rung, practice, crew.plain_rate(practice.task.id))
+            for help_ in given
+            for practice in help_.practice
+        ],
+    )
     _draw_plain(crew, iteration, rounds)
-    now = crew.ledger.states()
-    still = [r for r in rounds if now[r.practice.task.id] is not State.LIVE]
+    still = _cold_still(crew, rounds)
+    for round_ in still:
+        round_.cold = True
     _draw_helped(crew, iteration, still)
     _reinforce(crew, rounds)
     _imitate_own(crew, iteration, still)
     _book(crew, iteration, version, given, still, kind, time.monotonic() - began)
     return crew.version != version
+
+
+def _cold_still(crew: Crew, rounds: Sequence[_Round]) -> list[_Round]:
+    """Return the rounds whose tasks nothing has thawed by now."""
+    now = crew.ledger.states()
+    return [r for r in rounds if now[r.practice.task.id] in (State.COLD, State.PARKED)]
 
 
 def _draw_plain(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
@@ -120,7 +136,7 @@ def _reinforce(crew: Crew, rounds: Sequence[_Round]) -> None:
     for round_ in rounds:
         if round_.practice.mode is Mode.RETRIED:
             continue  # what it finds is imitated on the plain prompt, not reinforced on this one
-        plain = credited(round_.plain) if round_.practice.credit else round_.plain
+        plain = credited(round_.plain) if round_.credit else round_.plain
         groups += [group for group in (plain, round_.helped) if group]
         for group in (plain, round_.helped):
             if len({e.verdict.reward for e in group}) > 1:

@@ -77,7 +77,11 @@ def _rung(
     first = {use.task_id: use for use, _ in reversed(given)}
     last = {use.task_id: look for use, look in given}
     timed = [use.seconds for use, _ in given if use.seconds is not None]
-    teacher = sum(use.teacher_tokens for use, _ in mine)
+    (teacher,) = db.execute(
+        "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0) FROM teacher_calls "
+        "WHERE rung = ?",
+        [rung],
+    ).fetchone()
     derived = dict(
         db.execute(
             "SELECT kind, sum(tokens) FROM seeds WHERE rung = ? AND kind != ? GROUP BY kind",
