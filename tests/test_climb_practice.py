@@ -101,7 +101,7 @@ def test_reinforcement_alone_leaves_the_tasks_cold(world: World) -> None:
     run = world.climb("none", "ladder.rungs=[0]", "limits.steps=16", 'teacher.kind="none"')
     thawed, cold = freed(run)
     assert cold >= 12
-    assert thawed <= cold // 6
+    assert thawed <= 2
     assert accounts_of(run)["by_rung"].keys() == {"0"}
 
 
@@ -115,7 +115,8 @@ def accounts_of(run: Path) -> dict[str, Any]:
 def test_each_rung_alone_thaws_tasks(world: World, rung: str) -> None:
     run = world.alone(rung)
     thawed, cold = freed(run)
-    assert thawed >= max(6, cold // 4)
+    assert cold >= 12
+    assert thawed >= 5
     with Ledger.open(run) as ledger:
         uses = rung_uses(ledger.db)
         looks = looks_after(ledger.db, uses)
