@@ -311,7 +311,9 @@ HELPED_BY_ALL = (
 )
 
 
-@pytest.mark.parametrize(("dialect", "patience"), [("lines", 1), ("rewrite", 2)])
+@pytest.mark.parametrize(
+    ("dialect", "patience"), [("lines", 1), pytest.param("rewrite", 2, marks=pytest.mark.slow)]
+)
 def test_a_rung_half_done_is_done_again_to_the_bit(
     world: World, tmp_path: Path, dialect: str, patience: int
 ) -> None:
