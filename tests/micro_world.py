@@ -11,6 +11,7 @@ demonstrations switch on what is there, and reinforcement is what makes it relia
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,20 @@ def sentence(rng: random.Random) -> tuple[str, str]:
     return f"{view}\n{asked}", f"{at + 1}|{program[at]}"
 
 
-def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int = 48) -> Path:
-    """Train the tiny model from scratch and write it as a model folder."""
+def sentences(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Return a batch of the mixture."""
+    return [sentence(rng) for _ in range(count)]
+
+
+def write_student(
+    folder: Path,
+    *,
+    steps: int = 400,
+    seed: int = 0,
+    batch: int = 48,
+    say: Callable[[random.Random, int], list[tuple[str, str]]] = sentences,
+) -> Path:
+    """Train the tiny model from scratch on batches of sentences; write it as a model folder."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
     tokenizer = make_tokenizer()
@@ -144,7 +157,7 @@ def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int =
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = 6e-3 * min(1.0, (step + 1) / 20) * (1 - step / (steps + 1))
-        loss = _loss(model, tokenizer, [sentence(rng) for _ in range(batch)])
+        loss = _loss(model, tokenizer, say(rng, batch))
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -186,6 +186,21 @@ def test_show_tells_a_task_and_an_episode(run, capsys):
     assert "did you mean micro/train-" in capsys.readouterr().err
 
 
+def test_ladder_and_why_tell_what_helped_and_what_comes_next(run, capsys):
+    assert toprope("ladder", run, "--json") == 0
+    samples, seeds = json.loads(capsys.readouterr().out)
+    assert (samples["rung"], seeds["rung"], seeds["answer_key"]) == ("0", "6", True)
+    assert seeds["tasks"] == seeds["uses"] > 0
+    assert toprope("ladder", run) == 0
+    assert "6 demonstration" in capsys.readouterr().out
+    with Ledger.open(run) as ledger:
+        helped = ledger.db.execute("SELECT task_id FROM rung_uses").fetchone()[0]
+    assert toprope("why", helped, "--run", run) == 0
+    assert "its last help was rung 6 (demonstration)" in capsys.readouterr().out
+    assert toprope("why", helped[:-1], "--run", run) == 1
+    assert "did you mean micro/train-" in capsys.readouterr().err
+
+
 def test_report_writes_the_page_again_or_says_the_words(world, run, capsys):
     (run / "report.html").unlink()
     assert toprope("report", run) == 0

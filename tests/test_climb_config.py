@@ -68,6 +68,15 @@ def test_overrides_take_bare_words_for_text() -> None:
         (["limits.minutes=2", "limits.reserve_minutes=2"], "raise minutes"),
         (["limits.minutes=0", "limits.steps=10000"], "needs limits.steps below 10000"),
         (["teacher.kind=none", "seeding.demonstrations=8"], "take out one of them"),
+        (["ladder.rungs=[0, 3]", "seeding.demonstrations=8"], "ladder.rungs has no 6"),
+        (["ladder.rungs=[0, 4]", "teacher.kind=none"], "rung 4 needs someone who knows the fix"),
+        (["ladder.rungs=[1, 2]"], "rung 0 must be among them"),
+        (["ladder.rungs=[0, 5]"], "each of 0, 1, 2, 3, 4, 6 at most once"),
+        (["ladder.rungs=[0, 1, 1]"], "at most once"),
+        (
+            ["ladder.rungs=[0, 1]", "seeding.pilot_tasks=0", "climbing.pilots_per_step=0"],
+            "ladder.rungs help piloted tasks only",
+        ),
         (["seeding.pilot_tasks=0", "climbing.pilots_per_step=0"], "raise seeding.pilot_tasks or"),
     ],
 )
@@ -110,3 +119,9 @@ def test_settings_of_a_run_that_lack_one_are_not_read_with_todays_default(tmp_pa
 def test_every_dialect_can_be_chosen():
     for name in DIALECTS:
         assert load_config("default", [f"student.dialect={name}"]).student.dialect == name
+
+
+def test_without_rung_6_nobody_demonstrates_and_by_default_the_ladder_is_as_it_was():
+    assert load_config("default").ladder.rungs == (0, 6)
+    assert load_config("default", ["ladder.rungs=[4, 0]"]).ladder.rungs == (0, 4)
+    assert load_config("default", ["ladder.rungs=[0, 4]"]).seeding.demonstrations == 0

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,10 +14,10 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-import toprope
 from micro_climber import left_in
 from micro_world import short_settings
 from sandbox_flaky import FlakySandbox
+from sittings import sit
 from toprope.climb.run import climb
 from toprope.grading import Grader
 from toprope.grading.verdict import attempt_key
@@ -30,8 +27,6 @@ from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import load_taskset
 from toprope.terms import Outcome
 
-HERE = Path(__file__).parent
-SOURCE = Path(toprope.__file__).parent.parent
 KILLED = -signal.SIGPROF
 
 # In the order in which a climb comes to them: after each phase, and between the steps of
@@ -59,26 +54,6 @@ POINTS = (
     "toprope.climb.graduation:judge",
     "toprope.ledger.store:Ledger.commit",
 )
-
-
-def sit(
-    folder: Path, tasks: Path, student: Path, *ends: str, settings: str = ""
-) -> list[dict[str, Any]]:
-    """Run climbs of `micro_climber.py`, which ends sittings by SIGKILL where it is told."""
-    done = subprocess.run(
-        [sys.executable, HERE / "micro_climber.py", folder, tasks, student, *ends],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(SOURCE), str(HERE)]),
-            "OMP_NUM_THREADS": "1",
-            "MICRO_SETTINGS": settings,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")

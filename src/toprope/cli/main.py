@@ -31,6 +31,7 @@ VERBS = {
     "doctor": "Say what this machine can do, and the fix for what it cannot.",
     "eval": "Compare checkpoints and endpoints on a taskset.",
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
+    "ladder": "Say what each rung of a run cost and freed.",
     "models": "List, fetch and verify models.",
     "plan": "Say what work takes on which chips: counts, time, energy, money.",
     "report": "Write a run's report page.",
@@ -40,6 +41,7 @@ VERBS = {
     "solve": "Put a model to work on a repository with a failing test.",
     "tasks": "Make, convert, check, show and grade tasks.",
     "teacher": "Try, serve, sample, record and verify a teacher; its cache.",
+    "why": "Say in a sentence why a task of a run stands where it does.",
 }
 
 KEEPS = {

@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from toprope.ledger.rows import (
@@ -21,6 +22,7 @@ from toprope.ledger.rows import (
     StateChange,
     TaskRow,
 )
+from toprope.ledger.schema import LedgerError
 from toprope.ledger.states import Draws
 from toprope.terms import Mode, Outcome, Split, State, Tier
 
@@ -45,6 +47,16 @@ def tasks(db: sqlite3.Connection) -> list[TaskRow]:
         )
         for task_id, split, tier, cluster, ordinal, never_seeded, tested, mutator_p in rows
     ]
+
+
+def task(db: sqlite3.Connection, task_id: str) -> TaskRow:
+    """One registered task; raises LedgerError with the nearest names if there is none."""
+    known = {row.task_id: row for row in tasks(db)}
+    if task_id in known:
+        return known[task_id]
+    near = get_close_matches(task_id, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    raise LedgerError(f"this run has no task {task_id!r}{hint}")
 
 
 def states(db: sqlite3.Connection) -> dict[str, State]:

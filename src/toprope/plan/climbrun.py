@@ -22,7 +22,7 @@ from toprope.plan.shapes import Shape, UnknownShape, find_shape
 from toprope.plan.workload import Workload, WorkloadError
 
 _DEFAULT_RANK = 32
-_SAMPLED, _TRAINED = ("sample", "eval"), ("train", "seed")
+_SAMPLED, _TRAINED = ("sample", "eval"), ("train", "seed", "help")
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ class ServedSampler:
             known[row.episode] = found
 
         async def group(desk: Desk, ask: Ask) -> None:
-            rows = [_Row(ask, e, n, temperature) for e, n in _numbered(ask) if e not in known]
+            missing = [(e, n) for e, n in _numbered(ask) if e not in known]
+            rows = [_Row(ask, e, n, temperature, text=ask.begun) for e, n in missing]
             scored = None
             if ask.draft_ids:
                 try:

@@ -6,7 +6,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +24,8 @@ PURPOSE_WORDS = {
     "train": "training",
     "review": "review",
     "thaw-check": "thaw check",
+    "beside": "plain, beside help",
+    "help": "with help",
     "base": "frozen base, same draws",
     "eval:before": "held-out, before",
     "eval:after_seeding": "held-out, after seeding",
@@ -53,7 +54,7 @@ def task_story(run_dir: Path | str, task_id: str) -> str:
     """
     run_dir = Path(run_dir)
     with closing(open_for_reading(run_dir / LEDGER_NAME)) as db:
-        task = _task(db, task_id)
+        task = queries.task(db, task_id)
         evidence = queries.evidence(db, task_id=task_id)
         parts = [
             _opening(db, task),
@@ -102,15 +103,6 @@ def episode_story(run_dir: Path | str, episode_id: str) -> str:
         *(f"    {line}" for line in episode["text"].splitlines()),
     ]
     return "\n".join(lines)
-
-
-def _task(db: sqlite3.Connection, task_id: str) -> TaskRow:
-    known = {task.task_id: task for task in queries.tasks(db)}
-    if task_id in known:
-        return known[task_id]
-    near = get_close_matches(task_id, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
-    raise LedgerError(f"this run has no task {task_id!r}{hint}")
 
 
 def _opening(db: sqlite3.Connection, task: TaskRow) -> str:
