@@ -11,6 +11,7 @@ demonstrations switch on what is there, and reinforcement is what makes it relia
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,15 @@ def sentence(rng: random.Random) -> tuple[str, str]:
     return f"{view}\n{asked}", f"{at + 1}|{program[at]}"
 
 
-def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int = 48) -> Path:
-    """Train the tiny model from scratch and write it as a model folder."""
+def write_student(
+    folder: Path,
+    *,
+    steps: int = 400,
+    seed: int = 0,
+    batch: int = 48,
+    say: Callable[[random.Random], tuple[str, str]] = sentence,
+) -> Path:
+    """Train the tiny model from scratch on a mixture of sentences; write it as a model folder."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
     tokenizer = make_tokenizer()
@@ -144,7 +152,7 @@ def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int =
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = 6e-3 * min(1.0, (step + 1) / 20) * (1 - step / (steps + 1))
-        loss = _loss(model, tokenizer, [sentence(rng) for _ in range(batch)])
+        loss = _loss(model, tokenizer, [say(rng) for _ in range(batch)])
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -155,11 +163,15 @@ def write_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: int =
 
 def _loss(model: Any, tokenizer: Any, pairs: list[tuple[str, str]]) -> torch.Tensor:
     """Return the loss on the answers; they are the last four tokens, the end included."""
-    texts = [prompt + answer for prompt, answer in pairs]
-    ids = torch.tensor([[*row, 0] for row in tokenizer(texts, add_special_tokens=False).input_ids])
-    labels = ids.clone()
-    labels[:, :-4] = -100
-    loss: torch.Tensor = model(input_ids=ids, labels=labels).loss
+    rows: dict[int, list[list[int]]] = {}
+    for row in tokenizer([p + a for p, a in pairs], add_special_tokens=False).input_ids:
+        rows.setdefault(len(row), []).append([*row, 0])
+    loss = torch.zeros(())
+    for alike in rows.values():  # of one length, so that nothing is padded
+        ids = torch.tensor(alike)
+        labels = ids.clone()
+        labels[:, :-4] = -100
+        loss = loss + model(input_ids=ids, labels=labels).loss * (len(alike) / len(pairs))
     return loss
 
 

@@ -15,7 +15,7 @@ from toprope.climb.config import ClimbConfig
 from toprope.climb.loop import NothingToClimb
 from toprope.climb.run import climb
 from toprope.climb.rundir import RunDir, RunDirError
-from toprope.ledger.schema import LedgerError
+from toprope.ledger.schema import SCHEMA_VERSION, LedgerError
 from toprope.ledger.store import Ledger
 from toprope.policy.checkpoint import CheckpointError
 from toprope.policy.fetch import ModelMissing
@@ -140,7 +140,7 @@ def test_a_folder_of_another_version_of_the_ledger(
             climb(config, run, sandbox=sandbox)
     finally:
         with sqlite3.connect(run / "ledger.sqlite") as db:
-            db.execute("PRAGMA user_version = 1")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def test_a_run_whose_tasks_have_changed(

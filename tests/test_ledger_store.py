@@ -28,6 +28,7 @@ from toprope.ledger.rows import (
 from toprope.ledger.schema import LedgerError, LedgerFullError, open_for_reading
 from toprope.ledger.states import Draws, Transition
 from toprope.ledger.store import Ledger
+from toprope.ledger.uses import rung_uses
 from toprope.terms import Mode, Outcome, Split, State
 
 CALL = TeacherCall("call-1", "t0", "6", 100, 20, 0.5, Outcome.PASSED, True)
@@ -73,8 +74,7 @@ def write_iteration(ledger: Ledger, iteration: int) -> None:
 
 def test_committed_rows_are_there_after_reopening(ledger, tmp_path):
     write_iteration(ledger, 1)
-    ledger.record_rung_uses([RungUse(1, "t0", "6", 15, 0, 0, 16)])
-    ledger.record_rung_uses([RungUse(1, "t0", "6", 15, 0, 0, 16, 3, 8)])
+    ledger.record_rung_uses([RungUse(1, "t0", "6", 15, 0, 0, 16, "k", 1, 3, 8, 0.5)])
     ledger.commit(1, 1, "step-000001")
     digest = ledger.digest()
     ledger.close()
@@ -84,7 +84,7 @@ def test_committed_rows_are_there_after_reopening(ledger, tmp_path):
         assert again.evidence_for("t2")[3] == episode("t2", 3, 1)
         assert again.counts()[State.COLD] == 4
         assert again.transitions("t1")[0].reason == "0 of 16"
-        assert again.db.execute("SELECT after_s, after_n FROM rung_uses").fetchall() == [(3, 8)]
+        assert rung_uses(again.db) == [RungUse(1, "t0", "6", 15, 0, 0, 16, "k", 1, 3, 8, 0.5)]
 
 
 def test_what_was_not_committed_is_gone_after_reopening(ledger, tmp_path):
@@ -256,7 +256,7 @@ def test_a_full_disk_is_told_and_loses_nothing(ledger, tmp_path):
 def test_another_schema_version_is_named(ledger, tmp_path):
     ledger.db.execute("PRAGMA user_version = 7")
     ledger.close()
-    with pytest.raises(LedgerError, match="version 7, this toprope reads version 1"):
+    with pytest.raises(LedgerError, match="version 7, this toprope reads version 2"):
         Ledger.open(tmp_path)
     with pytest.raises(LedgerError, match="version 7"):
         open_for_reading(tmp_path / "ledger.sqlite")

@@ -50,6 +50,7 @@ class Mode(StrEnum):
     GRANTED = "granted"  # protocol granted: two-shot prompt, and the form forced
     HINTED = "hinted"
     PREFIXED = "prefixed"
+    RETRIED = "retried"  # shown its own failing attempt and what the tests said
 
 
 class Split(StrEnum):

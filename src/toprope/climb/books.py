@@ -8,7 +8,18 @@ from typing import Any
 
 from toprope.climb.play import Plan, Player
 from toprope.ledger import states
-from toprope.ledger.rows import COLD, PILOT, REVIEW, STUDENT, TRAIN, TRAINING_SIDE, Evidence
+from toprope.ledger.diagnosis import Diagnosis, Draw
+from toprope.ledger.diagnosis import diagnose as diagnosed
+from toprope.ledger.rows import (
+    COLD,
+    HELPED,
+    PILOT,
+    REVIEW,
+    STUDENT,
+    TRAIN,
+    TRAINING_SIDE,
+    Evidence,
+)
 from toprope.ledger.states import Transition
 from toprope.ledger.store import Ledger
 from toprope.terms import Episode, Mode, Outcome, State
@@ -48,6 +59,7 @@ def record(
             reverified=second.get(episode.id),
             prompt_tokens=len(episode.prompt_ids),
             sampled_tokens=len(episode.sampled_ids),
+            **_tests(episode),
         )
         for plan, group in zip(plans, counted, strict=True)
         for at, episode in enumerate(group)
@@ -70,8 +82,9 @@ def _second_look(
         (plan.task, episode)
         for plan, group in zip(plans, groups, strict=True)
         for episode in group
-        if plan.purpose in TRAINING_SIDE
-        and episode.mode is Mode.PLAIN
+        if (
+            plan.purpose == HELPED or (plan.purpose in TRAINING_SIDE and episode.mode is Mode.PLAIN)
+        )
         and episode.verdict.outcome is Outcome.PASSED
         and now.get(plan.task.id) in UNPROVEN
     ]
@@ -116,25 +129,21 @@ def moves_after(
 
 def diagnose(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:
     """Say why all-fail groups failed: malformed, near (right place or some tests), far, ours."""
-    counts = {"malformed": 0, "near": 0, "far": 0, "infra": 0, "solved": 0}
+    counts = {**{str(name): 0 for name in Diagnosis}, "solved": 0}
     for group in groups:
-        outcomes = [episode.verdict.outcome for episode in group]
-        if Outcome.PASSED in outcomes:
+        if any(episode.verdict.outcome is Outcome.PASSED for episode in group):
             counts["solved"] += 1
-        elif all(o is Outcome.INFRA for o in outcomes):
-            counts["infra"] += 1
-        elif sum(o is Outcome.MALFORMED for o in outcomes) * 2 > len(outcomes):
-            counts["malformed"] += 1
-        elif any(_near(episode) for episode in group):
-            counts["near"] += 1
         else:
-            counts["far"] += 1
+            draws = [Draw(e.verdict.outcome, *_tests(e).values()) for e in group]
+            counts[diagnosed(draws)] += 1
     return counts
 
 
-def _near(episode: Episode) -> bool:
-    verdict = episode.verdict
-    return verdict.outcome is Outcome.FAILED and bool(verdict.passed)
+def _tests(episode: Episode) -> dict[str, int | None]:
+    """Return how many of the required tests passed, of how many; None where none was run."""
+    passed, failed = len(episode.verdict.passed), len(episode.verdict.failed)
+    ran = passed + failed > 0
+    return {"tests_passed": passed if ran else None, "tests": passed + failed if ran else None}
 
 
 __all__ = ["PILOT", "TRAIN", "diagnose", "moves_after", "record"]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from toprope.climb.crew import Crew
 from toprope.climb.status import Status
 from toprope.learn.step import StepReport
+from toprope.ledger.accounts import share_at
 from toprope.ledger.rows import TRAIN
 from toprope.policy.checkpoint import load_checkpoint, save_checkpoint, step_name
 from toprope.terms import Episode, Outcome
@@ -110,11 +111,6 @@ def _status(
         [iteration],
     ).fetchone()[0]
     busy = seconds.get("sample", 0.0) + seconds.get("eval", 0.0)
-    seeds, trained = crew.ledger.db.execute(
-        "SELECT (SELECT coalesce(sum(tokens), 0) FROM seeds WHERE iteration = ?), "
-        "(SELECT coalesce(sum(trained_tokens), 0) FROM meters WHERE iteration = ?)",
-        [iteration, iteration],
-    ).fetchone()
     mixed = sum(len({e.verdict.reward for e in g}) > 1 for g in groups)
     return Status(
         iteration=iteration,
@@ -124,7 +120,7 @@ def _status(
         dev_rate=dev,
         mixed_groups=mixed if groups else None,
         groups=len(groups) if groups else None,
-        teacher_share=seeds / max(seeds, trained) if seeds or trained else None,
+        teacher_share=share_at(crew.ledger.db, iteration),
         tokens_per_second=sampled / busy if busy else None,
     )
 

@@ -10,10 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from toprope.terms import TopropeError
 
+RUNGS = (0, 1, 2, 3, 4, 6)
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -79,6 +80,23 @@ class Seeding(_Section):
     pilot_draws: Positive = 8
 
 
+class Ladder(_Section):
+    """Which rungs help cold tasks, and how much of it a task and an iteration get."""
+
+    rungs: tuple[int, ...] = (0, 6)
+    tasks: Positive = 4
+    patience: Positive = 12
+
+    @field_validator("rungs")
+    @classmethod
+    def _known(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if set(rungs) - set(RUNGS) or len(set(rungs)) < len(rungs):
+            raise ValueError(f"each of {', '.join(map(str, RUNGS))} at most once")
+        if 0 not in rungs:
+            raise ValueError("help is judged by more samples: rung 0 must be among them")
+        return tuple(sorted(rungs))
+
+
 class Climbing(_Section):
     """Reinforcement learning."""
 
@@ -131,6 +149,7 @@ class ClimbConfig(_Section):
     teacher: Teacher = Teacher()
     cold_start: ColdStart = ColdStart()
     seeding: Seeding = Seeding()
+    ladder: Ladder = Ladder()
     climbing: Climbing = Climbing()
     evaluation: Evaluation = Evaluation()
     limits: Limits = Limits()
@@ -138,12 +157,15 @@ class ClimbConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _nobody_demonstrates(cls, values: Any) -> Any:
-        """Without a teacher there are no demonstrations, unless someone asks for both."""
+        """Without a teacher or rung 6 there are no demonstrations, unless someone asks for both."""
         sections = values if isinstance(values, dict) else {}
-        teacher, seeding = sections.get("teacher"), sections.get("seeding", {})
-        if not isinstance(teacher, dict) or not isinstance(seeding, dict):
+        teacher, seeding = sections.get("teacher", {}), sections.get("seeding", {})
+        ladder = sections.get("ladder", {})
+        if not all(isinstance(one, dict) for one in (teacher, seeding, ladder)):
             return values
-        if teacher.get("kind") == "none":
+        rungs = ladder.get("rungs", (6,))
+        without = isinstance(rungs, list | tuple) and 6 not in rungs
+        if teacher.get("kind") == "none" or without:
             return {**sections, "seeding": {"demonstrations": 0, **seeding}}
         return values
 
@@ -152,6 +174,22 @@ class ClimbConfig(_Section):
         if self.teacher.kind == "none" and self.seeding.demonstrations:
             raise ValueError(
                 "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
+            )
+        rungs = self.ladder.rungs
+        if self.seeding.demonstrations and 6 not in rungs:
+            raise ValueError(
+                "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
+            )
+        asking = [rung for rung in rungs if rung in (3, 4)]
+        if asking and self.teacher.kind == "none":
+            raise ValueError(
+                f"rung {asking[0]} needs someone who knows the fix but teacher.kind is 'none': "
+                "name a teacher, or take it out of ladder.rungs"
+            )
+        if len(rungs) > 1 and rungs != (0, 6) and not self._looks_again():
+            raise ValueError(
+                "ladder.rungs help piloted tasks only: raise seeding.pilot_tasks or "
+                "climbing.pilots_per_step above 0"
             )
         pilots = self.seeding.pilot_tasks + self.climbing.pilots_per_step
         if self.seeding.demonstrations and not pilots:
@@ -173,6 +211,9 @@ class ClimbConfig(_Section):
                 "without limits.minutes or limits.flops a run needs limits.steps below 10000"
             )
         return self
+
+    def _looks_again(self) -> bool:
+        return bool(self.seeding.pilot_tasks + self.climbing.pilots_per_step)
 
 
 def recipe_names() -> list[str]:
@@ -271,4 +312,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     return repr(value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toprope.climb.choose import Look
+from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
@@ -20,7 +21,7 @@ from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
 from toprope.ledger.queries import PLAIN, VERIFIED
-from toprope.ledger.rows import PILOT, TRAINING_SIDE
+from toprope.ledger.rows import TRAINING_SIDE
 from toprope.ledger.store import Ledger
 from toprope.tasks import Taskset
 from toprope.terms import Episode, Mode, Split, State, Task
@@ -56,11 +57,12 @@ class Crew:
         iteration: int,
         *,
         mode: Mode = Mode.PLAIN,
+        rung: str = "",
         phase: str = "sample",
     ) -> list[list[Episode]]:
         """Play plans at the current version and keep their episodes for the run directory."""
         groups = self.player.play(
-            plans, iteration=iteration, version=self.version, mode=mode, phase=phase
+            plans, iteration=iteration, version=self.version, mode=mode, rung=rung, phase=phase
         )
         self.keep(groups)
         return groups
@@ -76,40 +78,7 @@ class Crew:
 
     def cold(self) -> list[Cold]:
         """Return the cold and parked tasks as the ladder wants to see them."""
-        now = self.ledger.states()
-        rows = {row.task_id: row for row in self.ledger.tasks()}
-        pilots = self._pilots()
-        uses: dict[str, list[str]] = {}
-        for task_id, rung in self.ledger.db.execute(
-            "SELECT task_id, rung FROM rung_uses ORDER BY iteration, rung"
-        ):
-            uses.setdefault(task_id, []).append(rung)
-        return [
-            Cold(
-                task=task,
-                never_seeded=rows[task.id].never_seeded,
-                pilots=len(pilots[task.id]) - 1,
-                last_look=pilots[task.id][-1],
-                helped_by=tuple(uses.get(task.id, [])),
-            )
-            for task in self.train
-            if now[task.id] in (State.COLD, State.PARKED)
-        ]
-
-    def _pilots(self) -> dict[str, list[int]]:
-        """Return per task the iteration in which it was last found cold, and its pilots since."""
-        looks = {
-            c.task_id: [c.iteration]
-            for c in self.ledger.transitions()
-            if c.after is State.COLD and c.before is not State.PARKED
-        }
-        for task_id, iteration in self.ledger.db.execute(
-            "SELECT DISTINCT task_id, iteration FROM evidence WHERE purpose = ? ORDER BY iteration",
-            [PILOT],
-        ):
-            if iteration > looks.get(task_id, [iteration])[0]:
-                looks[task_id].append(iteration)
-        return looks
+        return cold_tasks(self.ledger.db, self.train)
 
     def looks(self) -> dict[str, Look]:
         """Return per task its newest training-side draws; lost ones count as a look, no more."""

@@ -1,28 +1,35 @@
-"""Carries out what the ladder decides: pilots and demonstrations, booked with their cost."""
+"""Carries out what the ladder decides: pilots, practice and demonstrations, with their cost."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from toprope.climb import choose, measure
 from toprope.climb.crew import Crew
+from toprope.climb.practice import practise
 from toprope.harness.encode import answer_ids
+from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
-from toprope.ledger.rows import Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.rows import SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.states import parked
 from toprope.terms import Attempt, State
 
 Tell = Callable[[int, str], None]
-ASKED = "asked"  # the note of an iteration in which a teacher was asked
+DEMONSTRATED = "demonstration"
+ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
 RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
-_KINDS = {"recorded": RECORDED, "reference": REFERENCE, "openai": FRESH}
+KINDS = {"none": SELF, "recorded": RECORDED, "reference": REFERENCE, "openai": FRESH}
 
 
 def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     """Give every help that is due; return whether demonstrations changed the policy."""
     cold = crew.cold()
+    practised = {rung.number for rung in crew.ladder.between}
     diagnosis = crew.ledger.last_note("diagnosis") or {}
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
     seeded = False
+    given = list[Help]()
     for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
@@ -31,7 +38,13 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
             seeded = True
         elif help_.pilots:
             measure.pilot(crew, iteration, help_.pilots, crew.config.seeding.pilot_draws)
-    if not seeded:
+        elif help_.rung in practised:
+            given.append(help_)
+    if given:
+        tell(iteration, f"helping {sum(len(help_.practice) for help_ in given)} tasks")
+        practise(crew, iteration, given, KINDS[crew.config.teacher.kind])
+    park(crew, iteration)
+    if not _taught(crew, iteration):
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
     return seeded
 
@@ -43,9 +56,39 @@ def quiet_reason(crew: Crew) -> str:
         return "nothing_cold"
     if not now[State.COLD]:
         return "parked"
-    used = crew.ledger.db.execute("SELECT count(*) FROM seeds").fetchone()[0]
+    used = crew.ledger.db.execute(
+        "SELECT count(*) FROM seeds WHERE rung = ?", [DEMONSTRATION]
+    ).fetchone()[0]
     wanted = crew.config.seeding.demonstrations
     return "budget" if wanted and used >= wanted else "exhausted"
+
+
+def park(crew: Crew, iteration: int) -> None:
+    """Park the cold tasks that every allowed rung has given up on, where there are such rungs.
+
+    A ladder that only gives demonstrations has no more to say of a task than the pilots do.
+    """
+    if not crew.ladder.between:
+        return
+    now = crew.ledger.states()
+    allowed = crew.ladder.numbers
+    crew.ledger.record_transitions(
+        iteration,
+        [
+            parked(one.task.id, State.COLD, rungs_allowed=allowed, rungs_tried=allowed)
+            for one in crew.cold()
+            if now[one.task.id] is State.COLD
+            and one.pilots
+            and not one.never_seeded
+            and crew.ladder.exhausted(one)
+        ],
+    )
+
+
+def _taught(crew: Crew, iteration: int) -> bool:
+    """Return whether a teacher's tokens entered this iteration."""
+    query = "SELECT 1 FROM seeds WHERE iteration = ? AND kind != ? LIMIT 1"
+    return crew.ledger.db.execute(query, [iteration, SELF]).fetchone() is not None
 
 
 def look_again(crew: Crew, iteration: int) -> None:
@@ -55,31 +98,15 @@ def look_again(crew: Crew, iteration: int) -> None:
     part = choose.random_part(cold, settings.pilot_tasks, crew.config.seed, f"look {iteration}")
     if part:
         measure.pilot(crew, iteration, part, settings.pilot_draws)
-    before = crew.ledger.db.execute(
-        "SELECT task_id, teacher_tokens, student_tokens, before_s, before_n FROM rung_uses "
-        "WHERE iteration = ?",
-        [iteration],
-    ).fetchall()
-    looked = {task.id for task in part}
-    uses = []
-    for task_id, teacher, student, before_s, before_n in before:
-        if task_id in looked:
-            after = crew.plain_rate(task_id)
-            uses.append(
-                RungUse(
-                    iteration, task_id, "6", teacher, student,
-                    before_s, before_n, after.successes, after.draws,
-                )
-            )  # fmt: skip
-    crew.ledger.record_rung_uses(uses)
 
 
 def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
     """Learn from demonstrations and book every token that came from the teacher."""
-    kind = _KINDS[crew.config.teacher.kind]
+    kind = KINDS[crew.config.teacher.kind]
     spent: dict[str, int] = {}
     own: dict[str, int] = {}
     seeds = []
+    began, version = time.monotonic(), crew.version
     player = crew.player
     for demo in help_.demonstrations:
         tokens = len(answer_ids(player.tokenizer, player.dialect, demo.task, demo.action))
@@ -91,23 +118,23 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
                 tokens * crew.config.seeding.epochs,
             )
         )  # fmt: skip
-    uses = []
-    for task_id, tokens in spent.items():
-        rate = crew.plain_rate(task_id)
-        uses.append(
-            RungUse(
-                iteration, task_id, help_.rung, tokens, own[task_id], rate.successes, rate.draws
-            )
-        )
+    rates = {task_id: crew.plain_rate(task_id) for task_id in spent}
     crew.learner.imitate(help_.demonstrations, seed=crew.config.seed)
     crew.version += 1
     crew.ledger.record_seeds(seeds)
-    crew.ledger.record_rung_uses(uses)
+    each = (time.monotonic() - began) / len(spent)
+    crew.ledger.record_rung_uses(
+        RungUse(
+            iteration, task_id, help_.rung, tokens, own[task_id], rates[task_id].successes,
+            rates[task_id].draws, DEMONSTRATED, version, seconds=each,
+        )
+        for task_id, tokens in spent.items()
+    )  # fmt: skip
 
 
 def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
     """Book what the teacher was asked, at its price as if it had been asked live."""
-    if help_.attempts:
+    if help_.attempts and help_.rung == DEMONSTRATION:
         crew.ledger.note(iteration, ASKED, help_.rung)
     live = crew.config.teacher.kind == "openai"
     crew.ledger.record_teacher_calls(

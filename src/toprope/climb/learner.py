@@ -95,14 +95,16 @@ class Learner:
         The others copy: left at equal weight they teach to change nothing.
         """
         tokenizer, dialect, task = self.tokenizer, self.dialect, demo.task
-        ids = answer_ids(tokenizer, dialect, task, demo.action)
+        ids = demo.ids or answer_ids(tokenizer, dialect, task, demo.action)
         weights = [1.0] * len(ids)
-        decisive = departure(tokenizer, dialect, task, demo.action)
+        decisive = departure(tokenizer, dialect, task, demo.action, ids)
         weights[decisive] = self.config.seeding.departure_weight
         prompt = prompt_ids(tokenizer, dialect, task)
         return GroupRow(prompt, (ids,), (1.0,), token_weights=(tuple(weights),))
 
-    def reinforce(self, groups: Sequence[Sequence[Episode]], *, step: int) -> StepReport | None:
+    def reinforce(
+        self, groups: Sequence[Sequence[Episode]], *, step: int, phase: str = "train"
+    ) -> StepReport | None:
         """Take one RL step on the groups that teach something; None if none does."""
         settings = self.config.climbing
         drawn = sum(len(group) for group in groups)
@@ -111,7 +113,7 @@ class Learner:
         if not rows:
             return None
         warm = min(1.0, (step + 1) / max(1, settings.warmup))
-        with self.meters.phase("train"), on_device(self.model):
+        with self.meters.phase(phase), on_device(self.model):
             report = learn_groups(
                 self.model,
                 self.optimiser,
@@ -121,7 +123,7 @@ class Learner:
                 token_limit=self.config.student.max_tokens,
                 most_tokens=self.config.student.most_train_tokens,
             )
-        self._count("train", report)
+        self._count(phase, report)
         return report
 
     def saved(self) -> tuple[Mapping[str, Writable], dict[str, torch.Tensor]]:

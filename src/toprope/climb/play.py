@@ -29,6 +29,9 @@ class Plan:
     With `common` the n-th draw of a task has the same random numbers at whatever point of the
     run it is made, so that most of their noise is gone from the difference between two points
     (common random numbers).
+
+    `shown` is help that is added to the prompt; `begun` are tokens of an answer that the
+    episode goes on from: they stand in its prompt, and so in no loss.
     """
 
     task: Task
@@ -36,6 +39,8 @@ class Plan:
     draws: int
     first: int = 0
     common: bool = False
+    shown: str = ""
+    begun: tuple[int, ...] = ()
 
     def episode_ids(self, iteration: int) -> tuple[str, ...]:
         """Return the ids of the planned episodes."""
@@ -77,47 +82,70 @@ class Player:
     ) -> list[list[Episode]]:
         """Return the episodes of each plan, in order, token-exact and graded."""
         granted = mode is Mode.GRANTED
-        asks = [
-            Ask(
-                prompt_ids(self.tokenizer, self.dialect, p.task, granted=granted),
-                p.episode_ids(iteration),
-                *draft_ids(self.tokenizer, self.dialect, p.task),
-                numbers=p.numbers(),
-            )
-            for p in plans
-        ]
+        asks = [self._ask(plan, iteration, granted) for plan in plans]
         with self.meters.phase(phase):
-            completions = self.sampler.sample(asks, temperature=temperature, constrain=granted)
+            completions = self._sample(asks, temperature, granted)
             self._count(phase, asks, completions)
         by_id = {completion.episode_id: completion for completion in completions}
         pairs = [
-            (plan.task, ask.prompt_ids, by_id[episode])
+            (plan, ask.prompt_ids, by_id[episode])
             for plan, ask in zip(plans, asks, strict=True)
             for episode in ask.episode_ids
         ]
         with self.meters.phase("grade"):
-            verdicts = self._grade([(task, completion) for task, _, completion in pairs])
+            verdicts = self._grade([(plan, completion) for plan, _, completion in pairs])
         episodes = iter(
             Episode(
                 id=completion.episode_id,
-                task_id=task.id,
+                task_id=plan.task.id,
                 version=version,
                 mode=mode,
                 rung=rung,
                 prompt_ids=prompt,
                 sampled_ids=completion.ids,
                 logprobs=completion.logprobs,
-                text=self._text(task, completion),
+                text=self._text(plan, completion),
                 stop=completion.stop,
                 verdict=verdict,
             )
-            for (task, prompt, completion), verdict in zip(pairs, verdicts, strict=True)
+            for (plan, prompt, completion), verdict in zip(pairs, verdicts, strict=True)
         )
         return [[next(episodes) for _ in ask.episode_ids] for ask in asks]
 
-    def _text(self, task: Task, completion: Completion) -> str:
-        text: str = self.tokenizer.decode(completion.ids, skip_special_tokens=True)
-        return self.dialect.ended(text, task)
+    def _ask(self, plan: Plan, iteration: int, granted: bool) -> Ask:
+        """Return what is asked of the sampler; a begun answer is the prompt's end.
+
+        One that has left the draft already goes on without it.
+        """
+        tokenizer, dialect, begun = self.tokenizer, self.dialect, plan.begun
+        prompt = prompt_ids(tokenizer, dialect, plan.task, granted=granted, shown=plan.shown)
+        draft, held = draft_ids(tokenizer, dialect, plan.task)
+        follows = draft[: len(begun)] == begun
+        return Ask(
+            prompt + begun,
+            plan.episode_ids(iteration),
+            draft[len(begun) :] if follows else (),
+            max(0, held - len(begun)) if follows else 0,
+            numbers=plan.numbers(),
+            begun="" if dialect.DRAFTED else tokenizer.decode(begun),
+        )
+
+    def _sample(self, asks: list[Ask], temperature: float, constrain: bool) -> list[Completion]:
+        """Sample what follows a draft and what does not, each by itself."""
+        parts = [ask for ask in asks if ask.draft_ids], [ask for ask in asks if not ask.draft_ids]
+        return [
+            completion
+            for part in parts
+            if part
+            for completion in self.sampler.sample(
+                part, temperature=temperature, constrain=constrain
+            )
+        ]
+
+    def _text(self, plan: Plan, completion: Completion) -> str:
+        ids = plan.begun + completion.ids
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return self.dialect.ended(text, plan.task)
 
     def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
         prompt = sum(len(ask.prompt_ids) + len(ask.draft_ids) for ask in asks)
@@ -131,12 +159,13 @@ class Player:
             flops=self.shape.forward(work.positions, work.pairs, work.logits),
         )
 
-    def _grade(self, pairs: list[tuple[Task, Completion]]) -> list[Verdict]:
+    def _grade(self, pairs: list[tuple[Plan, Completion]]) -> list[Verdict]:
         """Return a verdict per completion; only well-formed, unjournalled ones are run."""
         verdicts: dict[str, Verdict] = {}
         wanted: list[tuple[str, Task, Mapping[str, str]]] = []
-        for task, completion in pairs:
-            read = read_action(self.dialect, task, self._text(task, completion), completion.stop)
+        for plan, completion in pairs:
+            task, text = plan.task, self._text(plan, completion)
+            read = read_action(self.dialect, task, text, completion.stop)
             if isinstance(read, Verdict):
                 verdicts[self._key(completion)] = read
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,10 @@ from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
+from toprope.climb.rungs import build_ladder
 from toprope.climb.status import Watch
 from toprope.grading import Grader
 from toprope.harness.dialect import DIALECTS
-from toprope.harness.encode import has_form
-from toprope.ladder.demonstration import Demonstrate
-from toprope.ladder.ladder import Ladder
-from toprope.ladder.resample import Resample
-from toprope.ladder.rung import Rung
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
@@ -91,7 +86,9 @@ def assemble(
         meters=meters,
         player=player(model),
         learner=Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student)),
-        ladder=Ladder(_rungs(config, teacher, ledger)),
+        ladder=build_ladder(
+            config, teacher, tokenizer, lambda: ledger.last_note(ASKED) is not None
+        ),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,
         heldout=heldout,
@@ -146,22 +143,6 @@ def open_sampler(
         max_rows=config.student.max_rows,
         base=base,
     )
-
-
-def _rungs(config: ClimbConfig, teacher: Teacher | None, ledger: Ledger) -> list[Rung]:
-    seeding = config.seeding
-    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, seeding.pilot_tasks)]
-    if teacher is not None:
-        rungs.append(
-            Demonstrate(
-                teacher,
-                wanted=seeding.demonstrations,
-                per_task=seeding.per_task,
-                asked=lambda: ledger.last_note(ASKED) is not None,
-                usable=partial(has_form, DIALECTS[config.student.dialect]),
-            )
-        )
-    return rungs
 
 
 def task_row(task: Task, at: int) -> TaskRow:

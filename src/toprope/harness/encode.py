@@ -7,6 +7,7 @@ become text of the student's own dialect here. Knows a tokenizer's interface, no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from toprope.harness import lines
@@ -22,9 +23,14 @@ class Draft(NamedTuple):
 
 
 def prompt_ids(
-    tokenizer: Any, dialect: Dialect, task: Task, *, granted: bool = False
+    tokenizer: Any, dialect: Dialect, task: Task, *, granted: bool = False, shown: str = ""
 ) -> tuple[int, ...]:
-    """Return the ids of an episode's prompt, up to where the model starts to answer."""
+    """Return the ids of an episode's prompt, up to where the model starts to answer.
+
+    `shown` is help that stands after the statement: a hint, or feedback.
+    """
+    if shown:
+        task = replace(task, statement=f"{task.statement}\n{shown}")
     text = tokenizer.apply_chat_template(
         dialect.messages(task, granted=granted), tokenize=False, add_generation_prompt=True
     )
@@ -38,12 +44,16 @@ def draft_ids(tokenizer: Any, dialect: Dialect, task: Task) -> Draft:
     return Draft(ids, _alike(ids, held))
 
 
-def departure(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> int:
+def departure(
+    tokenizer: Any, dialect: Dialect, task: Task, action: str, ids: tuple[int, ...] = ()
+) -> int:
     """Return which token of an answer is the first that leaves the shown text.
+
+    `ids` are the answer's own where it was sampled; else the action is encoded.
 
     The tokens before it copy; this one decides. It is the last one if nothing departs.
     """
-    ids = answer_ids(tokenizer, dialect, task, action)
+    ids = ids or answer_ids(tokenizer, dialect, task, action)
     copy = _encode(tokenizer, dialect.unchanged(task, action))
     return min(_alike(ids, copy), len(ids) - 1)
 
@@ -59,6 +69,18 @@ def answer_ids(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> tup
         raise TopropeError(f"{task.id}: {action!r} has no form in dialect {dialect.DIALECT}")
     ids = _encode(tokenizer, text)
     return ids if dialect.DRAFTED else (*ids, int(tokenizer.eos_token_id))
+
+
+def begun_ids(
+    tokenizer: Any, dialect: Dialect, task: Task, action: str, keep: int
+) -> tuple[int, ...]:
+    """Return the first `keep` ids of a verified action as an answer in a dialect."""
+    return answer_ids(tokenizer, dialect, task, action)[:keep]
+
+
+def answer_length(tokenizer: Any, dialect: Dialect, task: Task, action: str) -> int:
+    """Return how many ids a verified action has as an answer, without an end token."""
+    return len(answer_ids(tokenizer, dialect, task, action)) - (not dialect.DRAFTED)
 
 
 def has_form(dialect: Dialect, task: Task, action: str) -> bool:

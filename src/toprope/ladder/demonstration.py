@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from toprope.ladder.rung import Cold, Demonstration, Help
+from toprope.ladder.attempts import ATTEMPTS
+from toprope.ladder.rung import Cold, Demonstration, Help, one_function_first
 from toprope.teacher.protocol import BudgetExhausted, Teacher
 from toprope.terms import Attempt, Outcome, Task
-
-ATTEMPTS = 8
 
 
 class Demonstrate:
@@ -26,6 +25,8 @@ class Demonstrate:
 
     number = "6"
     name = "demonstration"
+    needs = "someone who knows the fix"
+    costs = "at most 8 teacher attempts a task, and supervised steps on what was verified"
 
     def __init__(
         self,
@@ -40,6 +41,14 @@ class Demonstrate:
         self.asked, self.usable = asked, usable
         self._spent = False
 
+    def suits(self, cold: Cold) -> bool:
+        """Return True: an answer shows form and fix."""
+        return True
+
+    def gave_up(self, cold: Cold) -> bool:
+        """Return whether the seeds are given, or cannot be had."""
+        return not self.waiting([cold])
+
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
         """Return demonstrations for a diverse part of the cold tasks, or None if there is none."""
         if not self.waiting(cold):
@@ -48,7 +57,7 @@ class Demonstrate:
         found: list[Demonstration] = []
         asked: list[Attempt] = []
         unsolved: list[str] = []
-        for task in _diverse([c.task for c in seedable]):
+        for task in [c.task for c in one_function_first(seedable)]:
             if len(found) >= self.wanted:
                 break
             got, attempts = self._solve(task)
@@ -94,14 +103,3 @@ class Demonstrate:
             if len(found) >= self.per_task:
                 break
         return list(found.values()), asked
-
-
-def _diverse(tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks, the first of every source function before any second."""
-    seen: dict[str, int] = {}
-    ranked = []
-    for at, task in enumerate(tasks):
-        turn = seen.get(task.source.cluster, 0)
-        seen[task.source.cluster] = turn + 1
-        ranked.append((turn, at, task))
-    return [task for _, _, task in sorted(ranked, key=lambda item: item[:2])]

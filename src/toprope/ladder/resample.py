@@ -17,9 +17,19 @@ class Resample:
 
     number = "0"
     name = "more samples"
+    needs = "nothing"
+    costs = "student tokens only: 8 plain draws a look"
 
     def __init__(self, per_step: int, first_look: int = 0) -> None:
         self.per_step, self.first_look = per_step, first_look
+
+    def suits(self, cold: Cold) -> bool:
+        """Return True: any task may be looked at again."""
+        return True
+
+    def gave_up(self, cold: Cold) -> bool:
+        """Return False: cold is a state and never the last word."""
+        return False
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
         """Return the pilots that are due, those that waited longest first."""

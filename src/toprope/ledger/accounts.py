@@ -6,7 +6,7 @@ Reads through an open connection and returns plain values. What was not measured
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from toprope.ledger import queries
@@ -19,6 +19,10 @@ from toprope.ledger.rows import (
     COLD,
     FROZEN_BASE,
     GRANTED,
+    IN_LOSS,
+    IN_PROMPT,
+    NOT_GIVEN,
+    SELF,
     StateChange,
     TaskRow,
     impossible_note,
@@ -124,7 +128,11 @@ def _by_rung(
 ) -> dict[str, dict[str, int]]:
     """Each cold task under the last rung given before it thawed; rung 0 is transfer."""
     given = dict.fromkeys(cold, TRANSFER)
-    uses = db.execute("SELECT task_id, rung, iteration FROM rung_uses ORDER BY iteration, rung")
+    uses = db.execute(
+        "SELECT task_id, rung, iteration FROM rung_uses WHERE setting != ? "
+        "ORDER BY iteration, rung",
+        [NOT_GIVEN],
+    )
     for task_id, rung, iteration in uses:
         if task_id in cold and iteration <= found.get(task_id, iteration):
             given[task_id] = rung
@@ -143,7 +151,7 @@ def teacher(db: sqlite3.Connection, name: Any, window: int) -> dict[str, Any]:
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
     ).fetchone()
     windows = teacher_windows(db, window)
-    last = db.execute("SELECT max(iteration) FROM seeds").fetchone()[0]
+    last = db.execute("SELECT max(iteration) FROM seeds WHERE kind != ?", [SELF]).fetchone()[0]
     return {
         "name": name,
         "calls": calls,
@@ -165,28 +173,54 @@ def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]
     commits = [row[0] for row in db.execute("SELECT iteration FROM commits ORDER BY iteration")]
     if not commits:
         return []
-    seeds = _per_iteration(db, "SELECT iteration, sum(tokens) FROM seeds GROUP BY iteration")
-    trained = _per_iteration(
-        db, "SELECT iteration, sum(trained_tokens) FROM meters GROUP BY iteration"
-    )
+    in_loss, in_prompts, trained = _derived(db, IN_LOSS), _derived(db, IN_PROMPT), _trained(db)
     reasons = dict(queries.notes(db, "quiet"))
     rows = []
     for first in range(commits[0], commits[-1] + 1, window):
         span = range(first, min(first + window, commits[-1] + 1))
-        derived = sum(seeds.get(i, 0) for i in span)
-        used = max(derived, sum(trained.get(i, 0) for i in span))
+        derived, share = _share_of_span(span, in_loss, in_prompts, trained)
         noted = max((i for i in reasons if i <= span[-1]), default=-1)
-        used_since = noted < 0 or any(noted < i <= span[-1] for i in seeds)
+        used_since = noted < 0 or any(noted < i <= span[-1] for i in (*in_loss, *in_prompts))
         rows.append(
             {
                 "first": span[0],
                 "last": span[-1],
-                "share": derived / used if used else 0.0,
+                "share": share or 0.0,
                 "tokens": derived,
                 "reason": None if derived or used_since else reasons[noted]["reason"],
             }
         )
     return rows
+
+
+def share_at(db: sqlite3.Connection, iteration: int) -> float | None:
+    """The teacher share of one iteration, also of an open one; None if it used no token."""
+    counts = (_derived(db, IN_LOSS), _derived(db, IN_PROMPT), _trained(db))
+    return _share_of_span(range(iteration, iteration + 1), *counts)[1]
+
+
+def _share_of_span(
+    span: range,
+    in_loss: Mapping[int, int],
+    in_prompts: Mapping[int, int],
+    trained: Mapping[int, int],
+) -> tuple[int, float | None]:
+    """Derived tokens of some iterations, and their share; what is in a loss is trained on, too."""
+    lost, shown, learned = (sum(c.get(i, 0) for i in span) for c in (in_loss, in_prompts, trained))
+    used = max(lost, learned) + shown
+    return lost + shown, (lost + shown) / used if used else None
+
+
+def _derived(db: sqlite3.Connection, place: str) -> dict[int, int]:
+    query = (
+        "SELECT iteration, sum(tokens) FROM seeds WHERE place = ? AND kind != ? GROUP BY iteration"
+    )
+    return dict(db.execute(query, [place, SELF]).fetchall())
+
+
+def _trained(db: sqlite3.Connection) -> dict[int, int]:
+    query = "SELECT iteration, sum(trained_tokens) FROM meters GROUP BY iteration"
+    return dict(db.execute(query).fetchall())
 
 
 def compute(db: sqlite3.Connection, peak_rss_gb: float | None) -> dict[str, Any]:
@@ -236,14 +270,12 @@ def integrity(db: sqlite3.Connection) -> dict[str, Any]:
     }
 
 
-def _per_iteration(db: sqlite3.Connection, query: str) -> dict[int, int]:
-    return dict(db.execute(query).fetchall())
-
-
 def _folded(db: sqlite3.Connection, query: str, names: Sequence[str]) -> dict[str, float]:
     """Sums by phase; the optimiser's phases are `train`, what has no name of its own `other`."""
     sums = dict.fromkeys((*names, "train"), 0.0)
     for phase, value in db.execute(query):
-        name = "train" if phase in ("train", "seed") else phase if phase in sums else "other"
+        name = (
+            "train" if phase in ("train", "seed", "help") else phase if phase in sums else "other"
+        )
         sums[name] = sums.get(name, 0.0) + value
     return sums

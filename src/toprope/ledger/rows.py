@@ -19,11 +19,17 @@ PILOT = "pilot"
 TRAIN = "train"
 REVIEW = "review"
 THAW_CHECK = "thaw-check"
+BESIDE = "beside"  # a plain group that a rung draws: its own, or the partner of a helped one
+HELPED = "help"  # with a hint, a prefix or feedback: never evidence of ability
 FROZEN_BASE = "base"
 BEFORE = "eval:before"
 AFTER_SEEDING = "eval:after_seeding"
 AFTER = "eval:after"
-TRAINING_SIDE = (COLD, PILOT, TRAIN, REVIEW, THAW_CHECK)
+TRAINING_SIDE = (COLD, PILOT, TRAIN, REVIEW, THAW_CHECK, BESIDE)
+
+SELF = "self"  # the kind of a seed that the student found itself: no teacher token
+NOT_GIVEN = "nothing to give"  # the setting of a rung that found nothing to help with
+IN_LOSS, IN_PROMPT = "loss", "prompt"  # the places of a seed
 
 
 def dev_purpose(iteration: int) -> str:
@@ -52,7 +58,10 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One episode's outcome. `reverified` is None if not re-graded, else what that said."""
+    """One episode's outcome. `reverified` is None if not re-graded, else what that said.
+
+    `tests_passed` of the `tests` that the task requires; None where none was run.
+    """
 
     episode_id: str
     iteration: int
@@ -68,6 +77,8 @@ class Evidence:
     reverified: bool | None
     prompt_tokens: int
     sampled_tokens: int
+    tests_passed: int | None = None
+    tests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +109,10 @@ class TeacherCall:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """Teacher- or reference-derived tokens that entered a prompt, a state or a loss.
+    """Tokens that nobody sampled in a plain episode, and that entered a prompt or a loss.
 
-    `kind` is "fresh", "recorded", "replayed" or "reference". `seq` orders an iteration.
+    `kind` is "fresh", "recorded", "replayed" or "reference", which are teacher- or
+    reference-derived, or "self". `seq` orders an iteration; `place` says what they entered.
     """
 
     iteration: int
@@ -110,11 +122,18 @@ class Seed:
     attempt_id: str
     kind: str
     tokens: int
+    place: str = IN_LOSS
 
 
 @dataclass(frozen=True, slots=True)
 class RungUse:
-    """A rung given to a task: its cost and the plain successes and draws around it."""
+    """A rung given to a task at a policy version: what it cost and what the help did.
+
+    `before_s` of `before_n` plain draws had passed at the newest look before it. `setting` is
+    the rung's own (a tier, a length); `helped_s` of `helped_n` helped draws passed, None where
+    none was drawn. Student tokens are those sampled and learned from on its account; `seconds`
+    are wall-clock, shared evenly over what was done together, and not part of the digest.
+    """
 
     iteration: int
     task_id: str
@@ -123,8 +142,11 @@ class RungUse:
     student_tokens: int
     before_s: int
     before_n: int
-    after_s: int | None = None
-    after_n: int | None = None
+    setting: str = ""
+    version: int = 0
+    helped_s: int | None = None
+    helped_n: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +154,8 @@ class Meter:
     """What a phase of an iteration used.
 
     Phases: "sample", "eval", "seed" (a seed's optimiser steps), "train" (RL steps),
-    "teacher" (as if live). `trained_tokens` are the tokens that a loss was taken on.
+    "help" (RL steps on the groups of a rung), "teacher" (as if live).
+    `trained_tokens` are the tokens that a loss was taken on.
     """
 
     iteration: int

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toprope.terms import TopropeError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0
 
 
@@ -36,7 +36,7 @@ CREATE TABLE evidence (
   task_id TEXT NOT NULL REFERENCES tasks, version INTEGER NOT NULL, policy TEXT NOT NULL,
   mode TEXT NOT NULL, rung TEXT NOT NULL, draw INTEGER NOT NULL, outcome TEXT NOT NULL,
   reward REAL NOT NULL, reverified INTEGER, prompt_tokens INTEGER NOT NULL,
-  sampled_tokens INTEGER NOT NULL) WITHOUT ROWID;
+  sampled_tokens INTEGER NOT NULL, tests_passed INTEGER, tests INTEGER) WITHOUT ROWID;
 CREATE INDEX evidence_by_task ON evidence (task_id, iteration);
 CREATE INDEX evidence_by_purpose ON evidence (purpose, iteration);
 CREATE TABLE transitions (
@@ -50,11 +50,12 @@ CREATE TABLE teacher_calls (
 CREATE TABLE seeds (
   iteration INTEGER NOT NULL, seq INTEGER NOT NULL, task_id TEXT NOT NULL, rung TEXT NOT NULL,
   attempt_id TEXT NOT NULL, kind TEXT NOT NULL, tokens INTEGER NOT NULL,
-  PRIMARY KEY (iteration, seq)) WITHOUT ROWID;
+  place TEXT NOT NULL, PRIMARY KEY (iteration, seq)) WITHOUT ROWID;
 CREATE TABLE rung_uses (
   iteration INTEGER NOT NULL, task_id TEXT NOT NULL, rung TEXT NOT NULL,
   teacher_tokens INTEGER NOT NULL, student_tokens INTEGER NOT NULL,
-  before_s INTEGER NOT NULL, before_n INTEGER NOT NULL, after_s INTEGER, after_n INTEGER,
+  before_s INTEGER NOT NULL, before_n INTEGER NOT NULL, setting TEXT NOT NULL,
+  version INTEGER NOT NULL, helped_s INTEGER, helped_n INTEGER, seconds REAL,
   PRIMARY KEY (iteration, task_id, rung)) WITHOUT ROWID;
 CREATE TABLE meters (
   iteration INTEGER NOT NULL, phase TEXT NOT NULL, processed_tokens INTEGER NOT NULL,

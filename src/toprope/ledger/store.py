@@ -110,7 +110,7 @@ class Ledger:
 
     def record_evidence(self, rows: Iterable[Evidence]) -> None:
         """Episodes' outcomes. An episode id that is known raises LedgerError."""
-        self._write(f"INSERT INTO evidence VALUES ({_marks(14)})", map(astuple, rows))
+        self._write(f"INSERT INTO evidence VALUES ({_marks(16)})", map(astuple, rows))
 
     def record_transitions(self, iteration: int, moves: Iterable[Transition | None]) -> None:
         """State changes, in order; None (a task that stays) is passed over.
@@ -137,11 +137,11 @@ class Ledger:
             first = starts.setdefault(row.iteration, self._next_seq("seeds", row.iteration))
             counted.append((row.iteration, first, *astuple(row)[2:]))
             starts[row.iteration] += 1
-        self._write(f"INSERT INTO seeds VALUES ({_marks(7)})", counted)
+        self._write(f"INSERT INTO seeds VALUES ({_marks(8)})", counted)
 
     def record_rung_uses(self, rows: Iterable[RungUse]) -> None:
-        """Rungs given; the same (iteration, task, rung) again replaces, to fill in `after`."""
-        self._write(f"INSERT OR REPLACE INTO rung_uses VALUES ({_marks(9)})", map(astuple, rows))
+        """Rungs given, each at most once to a task in an iteration."""
+        self._write(f"INSERT INTO rung_uses VALUES ({_marks(12)})", map(astuple, rows))
 
     def record_meters(self, rows: Iterable[Meter]) -> None:
         """Token, FLOP and episode counts, added to what the iteration's phase already has."""

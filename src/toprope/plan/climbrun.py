@@ -20,7 +20,7 @@ from toprope.plan.ranges import Range
 from toprope.plan.shapes import Shape, UnknownShape, find_shape
 from toprope.plan.workload import Workload, WorkloadError
 
-_SAMPLED, _TRAINED = ("sample", "eval"), ("train", "seed")
+_SAMPLED, _TRAINED = ("sample", "eval"), ("train", "seed", "help")
 
 
 @dataclass(frozen=True, slots=True)

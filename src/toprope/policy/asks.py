@@ -15,6 +15,8 @@ class Ask:
     spells the same text with other tokens. Its first `held` tokens belong to every answer: an
     episode that leaves them has no hope, and where the guide constrains they are forced.
 
+    `begun` is text of the answer that the prompt ends with already, for the guide to go on from.
+
     `numbers`, if any, name the random numbers of the episodes instead of their ids: samplers
     that are to be compared draw with the same ones.
     """
@@ -24,6 +26,7 @@ class Ask:
     draft_ids: tuple[int, ...] = ()
     held: int = 0
     numbers: tuple[str, ...] = ()
+    begun: str = ""
 
     @property
     def context(self) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ class TorchSampler:
         if len({bool(ask.draft_ids) for ask in asks}) > 1:
             raise ValueError("either every ask has a draft or none has")
         rows = [
-            _Row(at, episode, self._uniforms(ask, number), [], [])
+            _Row(at, episode, self._uniforms(ask, number), [], [], text=ask.begun)
             for at, ask in enumerate(asks)
             for episode, number in zip(ask.episode_ids, ask.numbers or ask.episode_ids, strict=True)
         ]

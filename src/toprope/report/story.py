@@ -25,6 +25,8 @@ PURPOSE_WORDS = {
     "train": "training",
     "review": "review",
     "thaw-check": "thaw check",
+    "beside": "plain, beside help",
+    "help": "with help",
     "base": "frozen base, same draws",
     "eval:before": "held-out, before",
     "eval:after_seeding": "held-out, after seeding",

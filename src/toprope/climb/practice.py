@@ -1,0 +1,246 @@
+"""Carries out the groups that rungs 1 to 4 give: draws, learns, and books what it took.
+
+A plain group is drawn first, as evidence: a task that it thaws gets no help any more. Then
+come the helped groups, one step of reinforcement on them apart from the live tasks', and
+last the imitation of what the student found by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from toprope.climb import books
+from toprope.climb.crew import Crew
+from toprope.climb.play import Plan
+from toprope.harness.encode import begun_ids, prompt_ids
+from toprope.harness.lines import express
+from toprope.ladder.partial_credit import credit
+from toprope.ladder.retry import feedback
+from toprope.ladder.rung import Demonstration, Help, Practice
+from toprope.ledger.rows import BESIDE, HELPED, IN_PROMPT, NOT_GIVEN, SELF, RungUse, Seed
+from toprope.ledger.states import Draws
+from toprope.terms import Episode, Mode, Outcome, State
+
+PHASE = "help"
+RETRIES = 2  # failing attempts of a group that are shown to the student again
+
+
+@dataclass
+class _Round:
+    """One practice as it goes: the rung, what was drawn, and what came of it."""
+
+    rung: str
+    practice: Practice
+    before: Draws
+    plain: list[Episode] = field(default_factory=list)
+    helped: list[Episode] = field(default_factory=list)
+    learned: int = 0  # own tokens that a loss was taken on
+
+    @property
+    def results(self) -> list[Episode]:
+        """Return the draws that say whether the help was enough, ours apart."""
+        alone = self.practice.mode is Mode.PREFIXED and not self.practice.keep
+        drawn = self.plain if alone or self.practice.mode is Mode.PLAIN else self.helped
+        return [e for e in drawn if e.verdict.outcome is not Outcome.INFRA]
+
+
+def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bool:
+    """Carry out the practice in `given`; return whether the policy has changed.
+
+    `kind` is what a teacher's tokens are booked as.
+    """
+    began, version = time.monotonic(), crew.version
+    rounds = [
+        _Round(help_.rung, practice, crew.plain_rate(practice.task.id))
+        for help_ in given
+        for practice in help_.practice
+    ]
+    _draw_plain(crew, iteration, rounds)
+    now = crew.ledger.states()
+    still = [r for r in rounds if now[r.practice.task.id] is not State.LIVE]
+    _draw_helped(crew, iteration, still)
+    _reinforce(crew, rounds)
+    _imitate_own(crew, iteration, still)
+    _book(crew, iteration, version, given, still, kind, time.monotonic() - began)
+    return crew.version != version
+
+
+def _draw_plain(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
+    size = crew.config.climbing.group
+    plans = [Plan(r.practice.task, BESIDE, size) for r in rounds]
+    if not plans:
+        return
+    drawn = crew.play(plans, iteration)
+    groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
+    for round_, group in zip(rounds, groups, strict=True):
+        round_.plain = group
+    moves = books.moves_after(crew.ledger, BESIDE, [plan.task.id for plan in plans])
+    crew.ledger.record_transitions(iteration, moves)
+
+
+def _draw_helped(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
+    for mode in (Mode.HINTED, Mode.PREFIXED, Mode.RETRIED):
+        mine = [(r, plan) for r in rounds if r.practice.mode is mode for plan in _plans(crew, r)]
+        if not mine:
+            continue
+        plans = [plan for _, plan in mine]
+        drawn = crew.play(plans, iteration, mode=mode, rung=mine[0][0].rung)
+        groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
+        for (round_, _), group in zip(mine, groups, strict=True):
+            round_.helped += group
+
+
+def _plans(crew: Crew, round_: _Round) -> list[Plan]:
+    """Return the helped draws of a round; none where nothing is left to help with."""
+    asked, size, player = round_.practice, crew.config.climbing.group, crew.player
+    if asked.mode is Mode.HINTED:
+        return [Plan(asked.task, HELPED, size, shown=asked.hint)]
+    if asked.mode is Mode.PREFIXED:
+        begun = begun_ids(player.tokenizer, player.dialect, asked.task, asked.action, asked.keep)
+        return [Plan(asked.task, HELPED, size, begun=begun)] if begun else []
+    shown = [feedback(e.text, e.verdict.why) for e in _failing(round_.plain)]
+    each = max(1, size // max(1, len(shown)))
+    return [
+        Plan(asked.task, HELPED, each, first=at * each, shown=text) for at, text in enumerate(shown)
+    ]
+
+
+def _failing(group: Sequence[Episode]) -> list[Episode]:
+    """Return a few distinct well-formed attempts that failed, those nearest to passing first."""
+    failed = {e.text: e for e in group if e.verdict.outcome is Outcome.FAILED}
+    ranked = sorted(failed.values(), key=lambda e: (-len(e.verdict.passed), e.id))
+    return ranked[:RETRIES]
+
+
+def _reinforce(crew: Crew, rounds: Sequence[_Round]) -> None:
+    """Take one step on the groups: a helped one after its plain one, partial credit where due."""
+    groups: list[list[Episode]] = []
+    for round_ in rounds:
+        if round_.practice.mode is Mode.RETRIED:
+            continue  # what it finds is imitated on the plain prompt, not reinforced on this one
+        plain = credited(round_.plain) if round_.practice.credit else round_.plain
+        groups += [group for group in (plain, round_.helped) if group]
+        for group in (plain, round_.helped):
+            if len({e.verdict.reward for e in group}) > 1:
+                round_.learned += sum(len(e.sampled_ids) for e in group)
+    if not groups:
+        return
+    step = crew.ledger.db.execute(
+        "SELECT count(DISTINCT iteration) FROM meters WHERE phase IN ('train', ?) "
+        "AND iteration < ?",
+        [PHASE, crew.meters.iteration],
+    ).fetchone()[0]
+    report = crew.learner.reinforce(groups, step=step, phase=PHASE)
+    crew.version += report is not None
+
+
+def credited(group: Sequence[Episode]) -> list[Episode]:
+    """Return a group with the rewards of partial credit; its outcomes stay what they are."""
+    return [replace(e, verdict=replace(e.verdict, reward=_credit(e))) for e in group]
+
+
+def _credit(episode: Episode) -> float:
+    verdict = episode.verdict
+    passed, failed = len(verdict.passed), len(verdict.failed)
+    return credit(verdict.outcome, passed, passed + failed)
+
+
+def _imitate_own(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
+    """Imitate distinct verified successes of retries, as answers to the plain prompt."""
+    demos: list[Demonstration] = []
+    seeds: list[Seed] = []
+    epochs, most = crew.config.seeding.epochs, crew.config.seeding.per_task
+    for round_ in rounds:
+        if round_.practice.mode is not Mode.RETRIED:
+            continue
+        for demo in own_successes(crew, round_.helped)[:most]:
+            tokens = len(demo.ids) * epochs
+            round_.learned += tokens
+            demos.append(demo)
+            seeds.append(
+                Seed(iteration, 0, demo.task.id, round_.rung, demo.attempt_id, SELF, tokens)
+            )
+    if demos:
+        crew.learner.imitate(demos, seed=crew.config.seed)
+        crew.version += 1
+        crew.ledger.record_seeds(seeds)
+
+
+def own_successes(crew: Crew, group: Sequence[Episode]) -> list[Demonstration]:
+    """Return the distinct successes of a group, token by token as they were sampled."""
+    found: dict[tuple[int, ...], Demonstration] = {}
+    for episode in group:
+        if episode.verdict.outcome is not Outcome.PASSED:
+            continue
+        task = crew.by_id[episode.task_id]
+        action = express(task, crew.player.dialect.parse(episode.text, task))
+        if action is not None:
+            ids = episode.sampled_ids
+            found.setdefault(ids, Demonstration(task, action, episode.id, 0, ids))
+    return list(found.values())
+
+
+def _book(
+    crew: Crew,
+    iteration: int,
+    version: int,
+    given: Sequence[Help],
+    rounds: Sequence[_Round],
+    kind: str,
+    seconds: float,
+) -> None:
+    """Write a row for every use, and one for every task that a rung had nothing to give."""
+    asked: dict[tuple[str, str], int] = {}
+    for help_ in given:
+        for attempt in help_.attempts:
+            key = help_.rung, attempt.task_id
+            tokens = attempt.prompt_tokens + attempt.completion_tokens
+            asked[key] = asked.get(key, 0) + tokens
+    uses = [
+        RungUse(
+            iteration=iteration,
+            task_id=r.practice.task.id,
+            rung=r.rung,
+            teacher_tokens=asked.get((r.rung, r.practice.task.id), 0),
+            student_tokens=r.learned + sum(len(e.sampled_ids) for e in (*r.plain, *r.helped)),
+            before_s=r.before.successes,
+            before_n=r.before.draws,
+            setting=r.practice.setting,
+            version=version,
+            helped_s=sum(e.verdict.outcome is Outcome.PASSED for e in r.results),
+            helped_n=len(r.results),
+            seconds=seconds / len(rounds),
+        )
+        for r in rounds
+    ]
+    for help_ in given:
+        for task_id in help_.gave_up:
+            rate, tokens = crew.plain_rate(task_id), asked.get((help_.rung, task_id), 0)
+            uses.append(
+                RungUse(
+                    iteration, task_id, help_.rung, tokens, 0, rate.successes, rate.draws,
+                    NOT_GIVEN, version,
+                )
+            )  # fmt: skip
+    crew.ledger.record_rung_uses(uses)
+    crew.ledger.record_seeds(
+        Seed(
+            iteration, 0, r.practice.task.id, r.rung, r.practice.attempt_id, kind, shown, IN_PROMPT
+        )
+        for r in rounds
+        if (shown := _shown_tokens(crew, r))
+    )
+
+
+def _shown_tokens(crew: Crew, round_: _Round) -> int:
+    """Return the teacher's tokens in the prompts of a round's helped draws."""
+    asked, player = round_.practice, crew.player
+    if asked.mode is Mode.PREFIXED:
+        return asked.keep * len(round_.helped)
+    if asked.mode is not Mode.HINTED:
+        return 0
+    plain = prompt_ids(player.tokenizer, player.dialect, asked.task)
+    with_hint = prompt_ids(player.tokenizer, player.dialect, asked.task, shown=asked.hint)
+    return (len(with_hint) - len(plain)) * len(round_.helped)

@@ -1,0 +1,54 @@
+"""Builds the rungs that the settings allow, for a climb and for who asks what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from toprope.climb.config import ClimbConfig
+from toprope.harness.dialect import DIALECTS
+from toprope.harness.encode import answer_length, has_form
+from toprope.ladder.demonstration import Demonstrate
+from toprope.ladder.hint import Hint
+from toprope.ladder.ladder import Ladder
+from toprope.ladder.partial_credit import PartialCredit
+from toprope.ladder.prefix import Prefix
+from toprope.ladder.resample import Resample
+from toprope.ladder.retry import Retry
+from toprope.ladder.rung import Rung
+from toprope.teacher.protocol import Teacher
+
+
+def build_ladder(
+    config: ClimbConfig, teacher: Teacher | None, tokenizer: Any, asked: Callable[[], bool]
+) -> Ladder:
+    """Return the ladder of a run; rungs that need a teacher are left out without one.
+
+    `asked` says whether demonstrations were asked for already.
+    """
+    allowed, settings, seeding = config.ladder.rungs, config.ladder, config.seeding
+    dialect = DIALECTS[config.student.dialect]
+    usable = partial(has_form, dialect)
+    bounds = {"tasks": settings.tasks, "patience": settings.patience}
+    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, seeding.pilot_tasks)]
+    if 1 in allowed:
+        rungs.append(PartialCredit(**bounds))
+    if 2 in allowed:
+        rungs.append(Retry(**bounds))
+    if teacher is not None and 3 in allowed:
+        rungs.append(Hint(teacher, usable=usable, **bounds))
+    if teacher is not None and 4 in allowed:
+        length = partial(answer_length, tokenizer, dialect)
+        rungs.append(Prefix(teacher, usable=usable, length=length, **bounds))
+    if teacher is not None and 6 in allowed:
+        rungs.append(
+            Demonstrate(
+                teacher,
+                wanted=seeding.demonstrations,
+                per_task=seeding.per_task,
+                asked=asked,
+                usable=usable,
+            )
+        )
+    return Ladder(rungs)
