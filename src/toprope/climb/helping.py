@@ -11,7 +11,8 @@ from toprope.climb.practice import practise
 from toprope.harness.encode import answer_ids
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
-from toprope.ledger.rows import SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.queries import TAUGHT
+from toprope.ledger.rows import FORM, SELF, Meter, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
 from toprope.terms import Attempt, State
 
@@ -19,7 +20,7 @@ Tell = Callable[[int, str], None]
 DEMONSTRATED = "demonstration"
 ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
 RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
-KINDS = {"none": SELF, "recorded": RECORDED, "reference": REFERENCE, "openai": FRESH}
+KINDS = {"none": SELF, "recorded": RECORDED, "reference": REFERENCE, "openai": FRESH, "form": FORM}
 
 
 def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
@@ -87,8 +88,8 @@ def park(crew: Crew, iteration: int) -> None:
 
 def _taught(crew: Crew, iteration: int) -> bool:
     """Return whether a teacher's tokens entered this iteration."""
-    query = "SELECT 1 FROM seeds WHERE iteration = ? AND kind != ? LIMIT 1"
-    return crew.ledger.db.execute(query, [iteration, SELF]).fetchone() is not None
+    query = f"SELECT 1 FROM seeds WHERE iteration = ? AND {TAUGHT} LIMIT 1"
+    return crew.ledger.db.execute(query, [iteration]).fetchone() is not None
 
 
 def look_again(crew: Crew, iteration: int) -> None:

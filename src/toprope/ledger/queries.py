@@ -14,6 +14,8 @@ from dataclasses import fields
 from typing import Any
 
 from toprope.ledger.rows import (
+    FORM,
+    SELF,
     STUDENT,
     TRAINING_SIDE,
     Commit,
@@ -26,6 +28,7 @@ from toprope.terms import Mode, Outcome, Split, State, Tier
 
 VERIFIED = "(outcome = 'passed' AND coalesce(reverified, 1) = 1)"
 EVIDENCE_COLUMNS = [field.name for field in fields(Evidence)]
+TAUGHT = f"kind NOT IN ('{SELF}', '{FORM}')"  # seeds that came from a teacher or a reference
 PLAIN = "mode = 'plain' AND outcome != 'infra'"
 
 

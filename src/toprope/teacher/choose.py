@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toprope.grading import Grader
+from toprope.teacher.form import FormTeacher
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint
 from toprope.teacher.protocol import Budget, Express, Teacher, TeacherError
@@ -10,7 +11,7 @@ from toprope.teacher.recorded import RecordedTeacher
 from toprope.teacher.reference import ReferenceTeacher
 from toprope.teacher.server import about
 
-KINDS = ("none", "recorded", "reference", "openai")
+KINDS = ("none", "recorded", "reference", "openai", "form")
 
 
 def open_teacher(
@@ -40,6 +41,10 @@ def open_teacher(
                 "the reference's fix must be put into the student's form: give express"
             )
         return ReferenceTeacher(express)
+    if kind == "form":
+        if express is None or grader is None:
+            raise TeacherError("wrong edits are graded and expressed: give grader and express")
+        return FormTeacher(grader, express)
     if kind == "recorded":
         return RecordedTeacher.open(recording, budget=budget)
     if kind != "openai":
