@@ -74,7 +74,7 @@ def _tell(entry: Entry, out: Path, as_json: bool) -> None:
 
     from toprope.climb.arms.compare import compare
     from toprope.climb.arms.race import results
-    from toprope.climb.arms.told import HEADER, sentences, table
+    from toprope.climb.arms.told import HEADER, LEGEND, sentences, table
 
     found = compare(
         results(entry, out),
@@ -90,5 +90,5 @@ def _tell(entry: Entry, out: Path, as_json: bool) -> None:
     for cells in table(found):
         shown.add_row(*cells)
     Console().print(shown)
-    for sentence in sentences(found, entry):
+    for sentence in [LEGEND, *sentences(found, entry)]:
         typer.echo(sentence)

@@ -60,12 +60,12 @@ class Student(_Section):
 class Teacher(_Section):
     """Where help comes from, what it may cost, and how an endpoint is asked.
 
-    `kind` is `none`, `recorded`, `reference`, `openai` (an endpoint) or `llama` (a GGUF file that
-    is served on this machine). A limit or price of 0 is none. Money is limited where a price is
-    set, calls and money where a teacher is asked live.
+    `kind` is `none`, `recorded`, `reference`, `openai` (an endpoint), `llama` (a GGUF file that
+    is served on this machine) or `form` (well-formed wrong edits, a control). A limit or price of
+    0 is none. Money is limited where a price is set, calls and money where a teacher is asked live.
     """
 
-    kind: Literal["none", "recorded", "reference", "openai", "llama"] = "recorded"
+    kind: Literal["none", "recorded", "reference", "openai", "llama", "form"] = "recorded"
     recording: str = "default"
     endpoint: str = ""
     model: str = ""
@@ -113,9 +113,15 @@ class ColdStart(_Section):
 
 
 class Seeding(_Section):
-    """Demonstrations: how many, and the supervised steps on them."""
+    """Demonstrations: how many, and the supervised steps on them.
+
+    `on` says to which tasks: the `cold` ones, `random` ones of the pool, or those that
+    `set_aside` keeps out of it. The last two are controls.
+    """
 
     demonstrations: Count = 48
+    on: Literal["cold", "random", "set_aside"] = "cold"
+    set_aside: Count = 0
     per_task: Annotated[int, Field(ge=1, le=4)] = 1
     epochs: Annotated[int, Field(ge=1, le=2)] = 1
     batch: Positive = 4
@@ -220,15 +226,23 @@ class ClimbConfig(_Section):
             raise ValueError(
                 "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
             )
+        if self.seeding.on == "set_aside" and not self.seeding.set_aside:
+            raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
+        if self.teacher.kind == "form" and self.seeding.on != "set_aside":
+            raise ValueError(
+                "teacher.kind 'form' gives wrong answers: set seeding.on to 'set_aside', so that "
+                "no task of the pool is seeded with one"
+            )
         rungs = self.ladder.rungs
         if self.seeding.demonstrations and 6 not in rungs:
             raise ValueError(
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
             )
         asking = [rung for rung in rungs if rung in (3, 4)]
-        if asking and self.teacher.kind == "none":
+        if asking and self.teacher.kind in ("none", "form"):
             raise ValueError(
-                f"rung {asking[0]} needs someone who knows the fix but teacher.kind is 'none': "
+                f"rung {asking[0]} needs someone who knows the fix but teacher.kind is "
+                f"{self.teacher.kind!r}: "
                 "name a teacher, or take it out of ladder.rungs"
             )
         if len(rungs) > 1 and rungs != (0, 6) and not self._looks_again():

@@ -16,6 +16,7 @@ from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
 from toprope.climb.play import Plan, Player
 from toprope.climb.rundir import RunDir
+from toprope.climb.seedpool import divided
 from toprope.climb.status import Watch
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
@@ -49,7 +50,7 @@ class Crew:
     episodes: list[Episode] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.train = self.taskset.split(Split.TRAIN)
+        self.train, _ = divided(self.taskset.split(Split.TRAIN), self.config)
         self.dev = self.taskset.split(Split.DEV)[: self.config.evaluation.dev_tasks]
         self.by_id = {task.id: task for task in self.taskset.tasks}
 

@@ -11,7 +11,8 @@ from toprope.climb.practice import practise
 from toprope.harness.encode import answer_ids
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
-from toprope.ledger.rows import SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.queries import TAUGHT
+from toprope.ledger.rows import FORM, SELF, Meter, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
 from toprope.terms import Attempt, State
 
@@ -23,6 +24,7 @@ RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
 REPLAYED = "replayed"  # the kind of a seed that some run paid for before
 KINDS = {
     "none": SELF, "recorded": RECORDED, "reference": REFERENCE, "openai": FRESH, "llama": FRESH,
+    "form": FORM,
 }  # fmt: skip
 
 
@@ -100,8 +102,8 @@ def park(crew: Crew, iteration: int) -> None:
 
 def _taught(crew: Crew, iteration: int) -> bool:
     """Return whether a teacher's tokens entered this iteration."""
-    query = "SELECT 1 FROM seeds WHERE iteration = ? AND kind != ? LIMIT 1"
-    return crew.ledger.db.execute(query, [iteration, SELF]).fetchone() is not None
+    query = f"SELECT 1 FROM seeds WHERE iteration = ? AND {TAUGHT} LIMIT 1"
+    return crew.ledger.db.execute(query, [iteration]).fetchone() is not None
 
 
 def look_again(crew: Crew, iteration: int) -> None:

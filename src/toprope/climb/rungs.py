@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,18 +16,25 @@ from toprope.ladder.partial_credit import PartialCredit
 from toprope.ladder.prefix import Prefix
 from toprope.ladder.resample import Resample
 from toprope.ladder.retry import Retry
-from toprope.ladder.rung import Rung
+from toprope.ladder.rung import Cold, Rung
 from toprope.teacher.protocol import Teacher
+from toprope.terms import Outcome
 
 
 def build_ladder(
-    config: ClimbConfig, teacher: Teacher | None, tokenizer: Any, asked: Callable[[], bool]
+    config: ClimbConfig,
+    teacher: Teacher | None,
+    tokenizer: Any,
+    asked: Callable[[], bool],
+    pool: Callable[[], Sequence[Cold] | None] = lambda: None,
 ) -> Ladder:
     """Return the ladder of a run; rungs that need a teacher are left out without one.
 
-    `asked` says whether demonstrations were asked for already.
+    `asked` says whether demonstrations were asked for already, `pool` gives the tasks that
+    they are of, None for the cold ones.
     """
     allowed, settings, seeding = config.ladder.rungs, config.ladder, config.seeding
+    form = config.teacher.kind == "form"
     dialect = DIALECTS[config.student.dialect]
     usable = partial(has_form, dialect)
     bounds = {"tasks": settings.tasks, "patience": settings.patience}
@@ -49,6 +56,8 @@ def build_ladder(
                 per_task=seeding.per_task,
                 asked=asked,
                 usable=usable,
+                pool=pool,
+                wanted_outcome=Outcome.FAILED if form else Outcome.PASSED,
             )
         )
     return Ladder(rungs)

@@ -22,6 +22,7 @@ from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
+from toprope.climb.seedpool import seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
 from toprope.grading import Grader
@@ -36,7 +37,7 @@ from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.protocol import Teacher
-from toprope.terms import Task
+from toprope.terms import Split, Task
 
 
 def assemble(
@@ -91,7 +92,11 @@ def assemble(
         player=player(model),
         learner=Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student)),
         ladder=build_ladder(
-            config, teacher, tokenizer, lambda: ledger.last_note(ASKED) is not None
+            config,
+            teacher,
+            tokenizer,
+            lambda: ledger.last_note(ASKED) is not None,
+            lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
         ),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,

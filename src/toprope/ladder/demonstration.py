@@ -20,7 +20,9 @@ class Demonstrate:
 
     Gives up for good once the teacher was asked, which `asked` tells from what is booked; a
     teacher that had no answer at all, and so left nothing to book, is not asked again either.
-    `usable` says whether a verified action has a form in the student's dialect.
+    `usable` says whether a verified action has a form in the student's dialect. Two controls
+    need more: `pool` gives other tasks to demonstrate on than the cold ones (None: those), and
+    `wanted_outcome` is FAILED where the form of an answer is shown and no right one.
     """
 
     number = "6"
@@ -36,9 +38,12 @@ class Demonstrate:
         per_task: int = 1,
         asked: Callable[[], bool] = lambda: False,
         usable: Callable[[Task, str], bool] = lambda task, action: True,
+        pool: Callable[[], Sequence[Cold] | None] = lambda: None,
+        wanted_outcome: Outcome = Outcome.PASSED,
     ) -> None:
         self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
         self.asked, self.usable = asked, usable
+        self.pool, self.wanted_outcome = pool, wanted_outcome
         self._spent = False
 
     def suits(self, cold: Cold) -> bool:
@@ -53,7 +58,8 @@ class Demonstrate:
         """Return demonstrations for a diverse part of the cold tasks, or None if there is none."""
         if not self.waiting(cold):
             return None
-        seedable = [c for c in cold if not c.never_seeded]
+        pool = self.pool()
+        seedable = [c for c in (cold if pool is None else pool) if not c.never_seeded]
         found: list[Demonstration] = []
         asked: list[Attempt] = []
         unsolved: list[str] = []
@@ -94,7 +100,7 @@ class Demonstrate:
             asked += attempts
             spent = sum(a.prompt_tokens + a.completion_tokens for a in asked)
             for attempt in attempts:
-                if attempt.outcome is not Outcome.PASSED or not attempt.action:
+                if attempt.outcome is not self.wanted_outcome or not attempt.action:
                     continue
                 if self.usable(task, attempt.action):
                     found.setdefault(

@@ -22,7 +22,6 @@ from toprope.ledger.rows import (
     IN_LOSS,
     IN_PROMPT,
     NOT_GIVEN,
-    SELF,
     StateChange,
     TaskRow,
     impossible_note,
@@ -161,7 +160,7 @@ def teacher(
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
     ).fetchone()
     windows = teacher_windows(db, window)
-    last = db.execute("SELECT max(iteration) FROM seeds WHERE kind != ?", [SELF]).fetchone()[0]
+    last = db.execute(f"SELECT max(iteration) FROM seeds WHERE {queries.TAUGHT}").fetchone()[0]
     return {
         "name": name,
         "calls": calls,
@@ -223,9 +222,10 @@ def _share_of_span(
 
 def _derived(db: sqlite3.Connection, place: str) -> dict[int, int]:
     query = (
-        "SELECT iteration, sum(tokens) FROM seeds WHERE place = ? AND kind != ? GROUP BY iteration"
+        f"SELECT iteration, sum(tokens) FROM seeds WHERE place = ? AND {queries.TAUGHT} "
+        "GROUP BY iteration"
     )
-    return dict(db.execute(query, [place, SELF]).fetchall())
+    return dict(db.execute(query, [place]).fetchall())
 
 
 def _trained(db: sqlite3.Connection) -> dict[int, int]:

@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from toprope.ledger.rows import (
+    FORM,
+    SELF,
     STUDENT,
     TRAINING_SIDE,
     Commit,
@@ -28,6 +30,7 @@ from toprope.terms import Mode, Outcome, Split, State, Tier
 
 VERIFIED = "(outcome = 'passed' AND coalesce(reverified, 1) = 1)"
 EVIDENCE_COLUMNS = [field.name for field in fields(Evidence)]
+TAUGHT = f"kind NOT IN ('{SELF}', '{FORM}')"  # seeds that came from a teacher or a reference
 PLAIN = "mode = 'plain' AND outcome != 'infra'"
 
 

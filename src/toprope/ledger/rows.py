@@ -28,6 +28,7 @@ AFTER = "eval:after"
 TRAINING_SIDE = (COLD, PILOT, TRAIN, REVIEW, THAW_CHECK, BESIDE)
 
 SELF = "self"  # the kind of a seed that the student found itself: no teacher token
+FORM = "form"  # of one that shows the form of an answer and no right one: no teacher token
 NOT_GIVEN = "nothing to give"  # the setting of a rung that found nothing to help with
 IN_LOSS, IN_PROMPT = "loss", "prompt"  # the places of a seed
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from toprope.ledger import queries
 from toprope.ledger.points import mean_rate, tallies
-from toprope.ledger.queries import PLAIN, VERIFIED
-from toprope.ledger.rows import SELF, StateChange
+from toprope.ledger.queries import PLAIN, TAUGHT, VERIFIED
+from toprope.ledger.rows import StateChange
 from toprope.terms import Split, State
 
 
@@ -97,8 +97,8 @@ def heat_rows(db: sqlite3.Connection, *, moved_only: bool = True) -> list[HeatRo
 
 def token_totals(db: sqlite3.Connection) -> Mapping[str, int]:
     """Teacher-derived tokens by kind (fresh, recorded, replayed, reference)."""
-    query = "SELECT kind, sum(tokens) FROM seeds WHERE kind != ? GROUP BY kind ORDER BY kind"
-    return dict(db.execute(query, [SELF]).fetchall())
+    query = f"SELECT kind, sum(tokens) FROM seeds WHERE {TAUGHT} GROUP BY kind ORDER BY kind"
+    return dict(db.execute(query).fetchall())
 
 
 def _over(columns: list[int], changes: list[StateChange]) -> tuple[State, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from toprope.grading import Grader
 from toprope.teacher.cache import AttemptCache
+from toprope.teacher.form import FormTeacher
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint, EndpointError
 from toprope.teacher.protocol import Budget, Express, Price, Teacher, TeacherError
@@ -14,7 +15,7 @@ from toprope.teacher.recorded import RecordedTeacher
 from toprope.teacher.reference import ReferenceTeacher
 from toprope.teacher.server import About, about
 
-KINDS = ("none", "recorded", "reference", "openai", "llama")
+KINDS = ("none", "recorded", "reference", "openai", "llama", "form")
 LIVE = ("openai", "llama")
 
 
@@ -51,6 +52,10 @@ def open_teacher(
                 "the reference's fix must be put into the student's form: give express"
             )
         return ReferenceTeacher(express)
+    if kind == "form":
+        if express is None or grader is None:
+            raise TeacherError("wrong edits are graded and expressed: give grader and express")
+        return FormTeacher(grader, express)
     if kind == "recorded":
         return RecordedTeacher.open(recording, budget=budget)
     if kind not in LIVE:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from toprope.climb.arms.compare import ENOUGH, Comparison, Difference, Row
 from toprope.climb.arms.entry import Entry
 
-HEADER = (
-    "arm", "runs", "pass@1 on cold held-out", "after seeding", "cold tasks alive",
-    "teacher tokens", f"until {ENOUGH:.0%} of the rival", "FLOPs student", "teacher",
-)  # fmt: skip
+HEADER = ("arm", "runs", "pass@1", "seeded", "alive", "teacher tokens", "FLOPs")
+LEGEND = (
+    "pass@1: on the held-out tasks that the base never passed; seeded: the same after the last "
+    "seed; alive: cold training tasks that came to life; teacher tokens: all asked for, and "
+    f"those spent when dev reached {ENOUGH:.0%} of the rival's last; FLOPs: student and teacher, "
+    "without evaluation. Means over runs."
+)
 
 
 def table(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -29,16 +32,15 @@ def sentences(comparison: Comparison, entry: Entry) -> list[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    needed = "-" if row.tokens_to_enough is None else f"{row.tokens_to_enough:,.0f}"
     return (
         row.arm,
         str(row.seeds),
         _percent(row.score),
         _percent(row.seeded),
         f"{row.alive:.1f} of {row.tested_cold:.1f}",
-        f"{row.teacher_tokens:,.0f}",
-        "-" if row.tokens_to_enough is None else f"{row.tokens_to_enough:,.0f}",
-        f"{row.student_flops:.2e}",
-        f"{row.teacher_flops:.2e}",
+        f"{row.teacher_tokens:,.0f} ({needed})",
+        f"{row.student_flops:.1e} + {row.teacher_flops:.1e}",
     )
 
 

@@ -1,0 +1,198 @@
+"""Makes what the micro comparison of arms needs: tiny students, a tiny teacher, a pool with tiers.
+
+For every seed a student and a taskset of its own, and the recorded attempts of a tiny teacher
+that mends seven bugs of ten. Half of the tasks ask "how", which the student half knows (warm);
+the others ask "now", which it never answers right (cold). Writes `arms.toml` beside them:
+
+    python bench/arms_micro.py --out /tmp/micro
+    toprope bench arms /tmp/micro/arms.toml --out /tmp/micro/runs
+
+It shows mechanisms on an invented language, and nothing about coding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import micro_world  # noqa: E402
+from toprope.grading import Grader  # noqa: E402
+from toprope.harness import lines  # noqa: E402
+from toprope.harness.lines import MalformedAction  # noqa: E402
+from toprope.policy.load import load_model, load_tokenizer  # noqa: E402
+from toprope.sandbox import open_sandbox  # noqa: E402
+from toprope.tasks import save_taskset  # noqa: E402
+from toprope.teacher.prompt import messages  # noqa: E402
+from toprope.teacher.protocol import attempt_id  # noqa: E402
+from toprope.teacher.rows import Header, Recording, Row, write_recording  # noqa: E402
+from toprope.terms import Outcome, Split, Task  # noqa: E402
+
+SIZES = {"train": 160, "dev": 40, "heldout": 80}
+SKILL = 0.7
+ATTEMPTS = 4
+TEACHER = "micro-teacher"
+
+
+def taught(rng: random.Random) -> tuple[str, str]:
+    """Return a sentence that teaches the teacher: the bug mended, or another line repeated."""
+    program, at, right = micro_world.buggy(rng)
+    view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
+    asked = rng.choice(("now", "how"))
+    if rng.random() < SKILL:
+        return f"{view}\n{asked}", f"{at + 1}|{right}"
+    at = (at + 1) % micro_world.LINES
+    return f"{view}\n{asked}", f"{at + 1}|{program[at]}"
+
+
+def pool(seed: int) -> list[Task]:
+    """Return the tasks of a seed; every second one of a split asks what is half known."""
+    tasks = micro_world.make_tasks(**SIZES, seed=1000 + seed)
+    warm: dict[Split, int] = {}
+    found = []
+    for task in tasks:
+        warm[task.split] = warm.get(task.split, 0) + 1
+        found.append(replace(task, statement="how") if warm[task.split] % 2 else task)
+    return found
+
+
+def ask(model: Any, tokenizer: Any, task: Task, seed: int) -> tuple[str, int, int]:
+    """Return (answer, prompt tokens, answer tokens) of one sampled attempt."""
+    ids = tokenizer(lines.render(task), add_special_tokens=False, return_tensors="pt").input_ids
+    torch.manual_seed(seed)
+    out = model.generate(ids, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=6)
+    own = out[0, ids.shape[1] :].tolist()
+    own = own[: own.index(0)] if 0 in own else own
+    return tokenizer.decode(own), ids.shape[1], len(own)
+
+
+def record(folder: Path, tasks: list[Task], path: Path, grader: Grader) -> None:
+    """Ask the teacher about every training task, grade what it says, write the recording."""
+    model, tokenizer = load_model(folder, dtype="float32"), load_tokenizer(folder)
+    rows, wanted = [], []
+    for task in (t for t in tasks if t.split is Split.TRAIN):
+        for index in range(ATTEMPTS):
+            key = hashlib.sha256(f"{task.id}{index}".encode()).digest()
+            begun = time.monotonic()
+            text, asked, own = ask(model, tokenizer, task, int.from_bytes(key[:4]))
+            row = Row(
+                attempt_id(task.id, TEACHER, index), task.id, index, messages(task), text, "stop",
+                asked, own, {"temperature": 1.0}, time.monotonic() - begun, Outcome.MALFORMED,
+                "not an action", None,
+            )  # fmt: skip
+            with suppress(MalformedAction):
+                wanted.append((len(rows), row.id, task, lines.parse(text, task)))
+            rows.append(row)
+    verdicts = grader.grade_many([(name, task, files) for _, name, task, files in wanted])
+    for (at, _, _, _), verdict in zip(wanted, verdicts, strict=True):
+        passed = verdict.outcome is Outcome.PASSED
+        action = rows[at].text if passed else None
+        rows[at] = replace(rows[at], outcome=verdict.outcome, why=verdict.why, action=action)
+    size = sum(p.numel() for p in model.parameters())
+    header = Header(TEACHER, TEACHER, "Apache-2.0", "", "", "micro", "", parameters=size)
+    write_recording(Recording(header, tuple(rows)), path)
+    print(f"{path}: {sum(r.action is not None for r in rows)} of {len(rows)} attempts passed")
+
+
+ENTRY = """\
+# Written before anything was run: the arms, the FLOPs, the margin and the rival.
+recipe = "small"
+seeds = {seeds}
+flops = {flops}
+equal = "{equal}"
+margin = 0.02
+p_values = true
+ours = "ours"
+against = "sft_then_rl"
+
+[settings]
+taskset = "{out}/seed-{{seed}}/tasks.jsonl"
+"student.model" = "{out}/seed-{{seed}}/student"
+"student.dtype" = "float32"
+"student.max_tokens" = 6
+"teacher.recording" = "{out}/seed-{{seed}}/teacher.jsonl"
+"cold_start.tasks" = 64
+"cold_start.granted_tasks" = 4
+"cold_start.granted_draws" = 2
+"seeding.set_aside" = 32
+"seeding.batch" = 4
+"seeding.learning_rate" = 1.2e-3
+"seeding.demonstrations" = 12
+"seeding.pilot_tasks" = 32
+"climbing.tasks" = 8
+"climbing.explore" = 0.5
+"climbing.learning_rate" = 5e-4
+"climbing.pilots_per_step" = 4
+"evaluation.heldout_tasks" = 0
+"evaluation.before_draws" = 16
+"evaluation.seeded_draws" = 8
+"evaluation.after_draws" = 16
+"evaluation.dev_every" = 4
+"evaluation.dev_draws" = 8
+"evaluation.frozen_base_draws" = 0
+"limits.steps" = 400
+"limits.checkpoint_every" = 50
+"limits.threads" = 1
+
+[arms.rl_only]
+says = "reinforcement alone"
+settings = {{ "teacher.kind" = "none", "seeding.demonstrations" = 0 }}
+
+[arms.sft_then_rl]
+says = "48 demonstrations of random tasks, twice over, then reinforcement"
+settings = {{ "seeding.on" = "random", "seeding.demonstrations" = 48, "seeding.epochs" = 2 }}
+
+[arms.ours]
+says = "12 demonstrations of cold tasks, then reinforcement"
+
+[arms.random_seeds]
+says = "ours with its seeds on random tasks"
+settings = {{ "seeding.on" = "random" }}
+
+[arms.form_only]
+says = "ours with well-formed wrong edits on tasks outside the pool"
+settings = {{ "teacher.kind" = "form", "seeding.on" = "set_aside" }}
+"""
+
+
+def main() -> None:
+    """Write students, tasksets, recordings and the entry."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--flops", type=float, default=5e9)
+    parser.add_argument("--equal", choices=("total", "student"), default="total")
+    given = parser.parse_args()
+    out: Path = given.out.resolve()
+    torch.set_num_threads(1)
+    teacher = out / "teacher"
+    if not teacher.exists():
+        micro_world.write_student(teacher, seed=99, steps=800, say=taught)
+    with closing(open_sandbox(workers=1)) as sandbox:
+        for seed in range(given.seeds):
+            place = out / f"seed-{seed}"
+            if not (place / "teacher.jsonl").exists():
+                micro_world.write_student(place / "student", seed=seed)
+                tasks = pool(seed)
+                save_taskset(tasks, place / "tasks.jsonl", "micro")
+                record(teacher, tasks, place / "teacher.jsonl", Grader(sandbox))
+    entry = ENTRY.format(
+        seeds=list(range(given.seeds)), flops=given.flops, equal=given.equal, out=out
+    )
+    (out / "arms.toml").write_text(entry, encoding="utf-8")
+    print(f"toprope bench arms {out}/arms.toml --out {out}/runs")
+
+
+if __name__ == "__main__":
+    main()
