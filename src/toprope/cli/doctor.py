@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from toprope.climb.config import DEFAULT_STUDENT
+from toprope.climb.settings import DEFAULT_STUDENT
 from toprope.policy.catalog import find_model
 from toprope.policy.convert import is_converted
 from toprope.policy.fetch import cached

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from toprope.climb.config import TEACHER_LIMITS, ClimbConfig, ConfigError, load_whole, to_toml
+from toprope.climb.config import ClimbConfig, ConfigError, load_whole, to_toml
+from toprope.climb.settings import TEACHER_LIMITS
 from toprope.policy.checkpoint import prune, step_name
 from toprope.policy.store import DiskFull, means_full
 from toprope.terms import Episode, TopropeError
