@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from toprope.cli.main import VERBS, build_app
+from toprope.climb.arms.entry import read_entry
 from toprope.climb.config import ClimbConfig, load_config
 from toprope.plan.chips import load_chips
 from toprope.plan.workload import load_workload
@@ -94,6 +95,8 @@ def test_the_recipes_in_the_documents_are_valid(tmp_path):
         written.write_text(text)
         if page.name == "environments.md":
             assert load_environments(written)
+        elif page.name == "arms.md":
+            assert read_entry(written).arms
         elif page.name == "planner.md":
             assert load_chips([written]) if "[chip." in text else load_workload(str(written))
         else:
