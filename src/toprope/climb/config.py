@@ -69,8 +69,8 @@ class ClimbConfig(Section):
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
         if self.teacher.kind == "form" and self.seeding.on != "set_aside":
             raise ValueError(
-                "teacher.kind 'form' gives wrong answers: set seeding.on to 'set_aside', so that "
-                "no task of the pool is seeded with one"
+                "teacher.kind 'form' gives wrong answers: set seeding.on to 'set_aside' and "
+                "seeding.set_aside above 0, so that no task of the pool is seeded with one"
             )
         rungs = self.ladder.rungs
         if self.seeding.demonstrations and 6 not in rungs:

@@ -210,6 +210,9 @@ def _teacher(summary: Summary) -> Iterator[tuple[bool, str]]:
     if teacher["name"] == "none":
         yield True, "This is the control without a teacher: no teacher or reference token was used."
         return
+    if teacher["name"] == "form":
+        yield True, "This is the control of form alone: the seeds were wrong edits, of no teacher."
+        return
     if teacher["name"] == "reference":
         yield (
             False,
