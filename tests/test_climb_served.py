@@ -92,6 +92,7 @@ def undisturbed(micro_student: Path) -> Iterator[str]:
         yield f'student.endpoint="{server.url}"'
 
 
+@pytest.mark.slow
 def test_killed_servers_and_killed_climbs_end_as_the_undisturbed_climb(
     undisturbed: str, micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
