@@ -25,6 +25,7 @@ QUIET_WORDS = {
     "exhausted": "its attempts are used up",
     "budget": "its budget is spent",
     "parked": "what is cold is parked",
+    "no_teacher": "there is no teacher",
     "unreachable": "it could not be reached",
 }
 
