@@ -61,7 +61,7 @@ def assemble(
     if isinstance(teacher, LiveTeacher):
         teacher.keep_in(TeacherAnswers(ledger.journal))
     elif isinstance(teacher, RecordedTeacher):
-        teacher.remember(_used(ledger))
+        teacher.remember(used_attempts(ledger))
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
     ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
     ledger.record_facts(
@@ -108,7 +108,7 @@ def assemble(
     )
 
 
-def _used(ledger: Ledger) -> dict[str, Spend]:
+def used_attempts(ledger: Ledger) -> dict[str, Spend]:
     """Return what the attempts of a teacher cost that this run has used, by their ids."""
     rows = ledger.db.execute(
         "SELECT call_id, prompt_tokens + completion_tokens, cost_usd FROM teacher_calls"
