@@ -55,7 +55,7 @@ def test_overrides_take_bare_words_for_text() -> None:
         (["climbing.group=many"], "climbing.group: .* valid integer"),
         (
             ["teacher.kind=oracle"],
-            "teacher.kind: .*'none', 'recorded', 'reference', 'openai' or 'llama'",
+            "teacher.kind: .*'none', 'recorded', 'reference', 'openai', 'llama' or 'form'",
         ),
         (["student.dtype=float16"], "student.dtype: .*'bfloat16' or 'float32'"),
         (["climbing.group"], "write it as section.name=value"),
