@@ -4,7 +4,7 @@ It computes with plain transformers and reads adapters as PEFT's form says, so t
 answers owes nothing to the code that is tested. Faults are injected by name: `faults` are
 met one a completion, `always` by every one. Adapters are forgotten when it ends, as vLLM's.
 
-    python served_parts.py MODEL PORT DIES_AFTER     # SIGKILL in mid-answer, and again; 0: never
+    python served_parts.py MODEL DIES_AFTER     # SIGKILL in mid-answer, and again; 0: never
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import copy
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -163,8 +164,13 @@ class Served(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, engine: Engine, port: int = 0, dies_after: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(
+        self, engine: Engine, listening: socket.socket | None = None, dies_after: int = 0
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=listening is None)
+        if listening is not None:
+            self.socket.close()
+            self.socket, self.server_port = listening, listening.getsockname()[1]
         self.engine, self.dies_after = engine, dies_after
         self.faults: deque[str] = deque()
         self.always = ""
@@ -266,12 +272,17 @@ class Kept:
         self.answers = {**new, **self.answers}
 
 
-def serve_until_input_ends(engine: Engine, port: int, dies_after: int) -> None:
-    """Serve in a forked process, and in another whenever one was killed; say so each time."""
+def serve_until_input_ends(engine: Engine, dies_after: int) -> None:
+    """Serve in a forked process, and in another whenever one was killed; say so each time.
+
+    The port is said first, and held all the time, so that nobody else can take it meanwhile.
+    """
+    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    print(listening.getsockname()[1], flush=True)
     while True:
         child = os.fork()
         if child == 0:
-            served = Served(engine, port, dies_after)
+            served = Served(engine, listening, dies_after)
             threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
             served.serve_forever()
         _, status = os.waitpid(child, 0)
@@ -282,4 +293,4 @@ def serve_until_input_ends(engine: Engine, port: int, dies_after: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    serve_until_input_ends(Engine(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))
+    serve_until_input_ends(Engine(Path(sys.argv[1])), int(sys.argv[2]))

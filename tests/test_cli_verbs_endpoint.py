@@ -131,7 +131,7 @@ def test_an_interrupted_evaluation_says_that_nothing_is_kept(taskset):
         command = [sys.executable, "-m", "toprope.cli.main", "eval", *words]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True))
-        out, err = started[0].communicate(timeout=60)
+        out, err = started[0].communicate(timeout=300)
     assert started[0].returncode == 3, err
     assert out == ""
     assert "interrupted; nothing of it is kept, run the same command to begin again" in err

@@ -188,6 +188,25 @@ def test_arms_run_to_equal_flops_once_and_are_compared(
     assert table(compare(found, ours="ours", against="rl_only", margin=0.02, p_values=False))
 
 
+def test_an_arm_with_a_teacher_that_may_cost_runs_only_with_a_yes(tmp_path, micro_tasks, capsys):
+    head = (
+        f'recipe = "small"\nseeds = [0, 1]\nflops = 1\nagainst = "rl_only"\n'
+        f'settings = {{"taskset" = "{micro_tasks}"}}\n'
+    )
+    live = ARMS.replace(
+        'then RL"\n',
+        'then RL"\nsettings = {"teacher.kind" = "openai", '
+        '"teacher.endpoint" = "http://127.0.0.1:9"}\n',
+    )
+    file = written(tmp_path / "e.toml", head, live)
+    assert run(["bench", "arms", str(file), "--out", str(tmp_path / "out")]) == FAILED
+    told = capsys.readouterr()
+    assert "give --yes" in told.err
+    assert "arm ours: 2 runs to make, of each:" in told.out
+    assert "rl_only" not in told.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_arm_that_is_none_is_refused_with_those_there_are(tmp_path, capsys):
     head = 'recipe = "default"\nseeds = [1]\nflops = 1\nagainst = "rl_only"\n'
     file = written(tmp_path / "e.toml", head)

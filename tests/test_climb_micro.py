@@ -59,7 +59,7 @@ def test_without_a_teacher_nothing_thaws(alone: Run) -> None:
     assert alone.summary["thawed"]["count"] <= 1
     assert alone.heldout("after") < 0.02
     assert alone.summary["teacher"]["calls"] == 0
-    assert alone.summary["teacher"]["quiet_reason"] == "exhausted"
+    assert alone.summary["teacher"]["quiet_reason"] == "no_teacher"
     with Ledger.open(alone.folder) as ledger:
         states = ledger.counts()
         pilots = queries.evidence(ledger.db, purposes=["pilot"])

@@ -52,17 +52,16 @@ class Keeper:
     """A server on one port, killed by SIGKILL in mid-answer and started again, for ever."""
 
     def __init__(self, student: Path, dies_after: int) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
-        self.setting = f'student.endpoint="http://127.0.0.1:{port}"'
-        words = [str(student), str(port), str(dies_after)]
+        words = [str(student), str(dies_after)]
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "served_parts.py"), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=ENVIRONMENT,
         )
+        assert self.process.stdout is not None
+        port = int(self.process.stdout.readline())
+        self.setting = f'student.endpoint="http://127.0.0.1:{port}"'
 
     def close(self) -> int:
         """End it, and return how often it was killed."""
@@ -93,6 +92,7 @@ def undisturbed(micro_student: Path) -> Iterator[str]:
         yield f'student.endpoint="{server.url}"'
 
 
+@pytest.mark.slow
 def test_killed_servers_and_killed_climbs_end_as_the_undisturbed_climb(
     undisturbed: str, micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:

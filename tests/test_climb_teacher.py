@@ -13,10 +13,14 @@ from teacher_parts import chat_server
 from toprope.climb import helping
 from toprope.climb.crew import Crew
 from toprope.climb.run import climb
+from toprope.climb.start import used_attempts
 from toprope.ladder.rung import Help
+from toprope.ledger.rows import TeacherCall
 from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import save_taskset
+from toprope.teacher.protocol import Spend
+from toprope.terms import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,11 @@ def test_a_teacher_is_not_asked_again_for_what_a_kill_kept_from_the_ledger(
 
 def questions(asked: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return [(body["messages"][-1]["content"], body["seed"]) for body in asked]
+
+
+def test_what_earlier_sittings_used_of_a_recording_is_known_to_the_next(tmp_path: Path) -> None:
+    call = TeacherCall("an attempt", "a task", "3", 30, 12, 0.5, Outcome.PASSED, False)
+    with Ledger.open(tmp_path, create=True) as ledger:
+        ledger.record_teacher_calls([call])  # and the sitting ends before a commit
+    with Ledger.open(tmp_path) as ledger:
+        assert used_attempts(ledger) == {"an attempt": Spend(1, 42, 0.5)}

@@ -203,7 +203,7 @@ def test_ctrl_c_ends_it_with_its_code_and_leaves_the_repository_alone(repository
 
     def answer(body):
         asked.set()
-        released.wait(120)
+        released.wait(600)
         return "submit"
 
     with chat_server(answer) as server:
@@ -214,9 +214,9 @@ def test_ctrl_c_ends_it_with_its_code_and_leaves_the_repository_alone(repository
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            assert asked.wait(120)
+            assert asked.wait(300)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=300)
         finally:
             released.set()
             process.kill()

@@ -19,10 +19,10 @@ from toprope.climb.spending import before_spending
 from toprope.harness.lines import express
 from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
-from toprope.tasks import save_taskset
+from toprope.tasks import load_taskset, save_taskset
 from toprope.teacher.openai import KEY_VARIABLE
 from toprope.teacher.reference import ReferenceTeacher
-from toprope.terms import Attempt, Task
+from toprope.terms import Attempt, Split, Task
 
 KEY = "sk-live-0123456789abcdef"
 
@@ -103,6 +103,18 @@ def test_a_budget_ends_the_help_and_not_the_climb_and_holds_when_it_goes_on(
     assert summary["teacher"]["calls"] == 5
     assert summary["teacher"]["cost_usd"] is None  # no price was known
     assert "spent by this run so far: 5 calls, 210 tokens" in told
+
+
+def test_hints_without_demonstrations_are_told_before_they_are_asked_for(
+    letters: Path, micro_student: Path, tmp_path: Path
+) -> None:
+    words = ("seeding.demonstrations=0", "ladder.rungs=[0, 3]", "teacher.max_calls=5")
+    config = settings(letters, micro_student, "http://127.0.0.1:9", *words)
+    told = "\n".join(before_spending(config, tmp_path / "run"))
+    assert "estimate: 0 to 5 calls" in told
+    assert "asked for: hints and prefixes (rungs 3 and 4)" in told
+    every = len(load_taskset(str(letters)).split(Split.TRAIN))
+    assert f"of at most {every} tasks" in told
 
 
 def test_a_second_run_asks_nobody_for_what_a_first_one_paid(

@@ -11,7 +11,7 @@ ASK = [{"role": "user", "content": "hello"}]
 
 
 def client(url: str, waits: list[float], **settings: float) -> Endpoint:
-    return Endpoint(url, sleep=waits.append, total_s=5, tries=4, **settings)
+    return Endpoint(url, sleep=waits.append, total_s=60, tries=4, **settings)
 
 
 def test_settings_reach_the_server_and_counts_come_back() -> None:

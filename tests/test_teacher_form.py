@@ -12,10 +12,13 @@ from micro_world import make_tasks, short_settings
 from toprope.climb.config import ClimbConfig, ConfigError
 from toprope.climb.run import climb
 from toprope.climb.seedpool import divided, seed_pool
+from toprope.climb.why import why
 from toprope.grading import Grader
 from toprope.harness import lines
 from toprope.ledger import queries
 from toprope.ledger.store import Ledger
+from toprope.report import words
+from toprope.report.ladder import rung_rows
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import load_taskset
 from toprope.teacher.form import FormTeacher, wrong_edit
@@ -70,6 +73,10 @@ def test_seeds_on_set_aside_tasks_leave_the_pool_alone(
     assert seeded <= {task.id for task in aside}
     assert not drawn & {task.id for task in aside}
     assert len(aside) == 12
+    assert "set aside from the pool" in why(tmp_path / "run", aside[0].id)
+    (row,) = [row for row in rung_rows(tmp_path / "run") if row["rung"] == "6"]
+    assert row["derived_tokens"] == row["teacher_tokens"] == 0
+    assert "the control of form alone" in " ".join(words.closing(summary).shown)
     assert not {task.id for task in pool} & {task.id for task in aside}
     assert summary["teacher"]["tokens"] == 0
     assert [w["share"] for w in summary["teacher"]["share_by_window"]] == [0.0, 0.0]

@@ -19,6 +19,7 @@ from toprope.teacher import Budget, BudgetExhausted, Price, TeacherError, open_t
 from toprope.teacher.answers import AnswerBank
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint
+from toprope.teacher.protocol import Spend
 from toprope.teacher.record import Progress, Work, record
 from toprope.teacher.recorded import RecordedTeacher
 from toprope.teacher.reference import ReferenceTeacher
@@ -192,6 +193,16 @@ def test_a_budget_is_hard_and_has_its_name(recorded: Path, tasks: list[Task]) ->
         teacher.attempts(tasks[2], 1)
     assert ended.value.limit == "tokens"
     assert len(teacher.attempts(tasks[0], 1)) == 1  # what was paid stays
+
+
+def test_a_budget_holds_over_the_sittings_of_a_run(recorded: Path, tasks: list[Task]) -> None:
+    budget = Budget(tokens=2 * 42)
+    (first,) = RecordedTeacher.open(recorded, budget=budget).attempts(tasks[0], 1)
+    later = RecordedTeacher.open(recorded, budget=budget)
+    later.remember({first.id: Spend(1, 42), "of a dev task": Spend(1, 42)})
+    assert later.attempts(tasks[0], 1) == [first]  # paid before
+    with pytest.raises(BudgetExhausted, match="84 tokens"):
+        later.attempts(tasks[1], 1)
 
 
 def test_a_live_budget_is_never_overdrawn_and_answers_are_kept(

@@ -63,13 +63,13 @@ def program(tmp_path: Path) -> tuple[str, ...]:
 
 def listens(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=2).status_code == 200
+        return httpx.get(f"{url}/health", timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 def gone_soon(url: str) -> bool:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while listens(url) and time.monotonic() < until:
         time.sleep(0.05)
     return not listens(url)

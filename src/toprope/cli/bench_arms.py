@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from toprope.cli.consent import agree
 from toprope.climb.status import Status, Watch
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def command(
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run model-written code without isolation.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Agree to what teachers may cost, without being asked.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run matched arms over several seeds at equal FLOPs, and say what the numbers carry.
@@ -40,7 +44,7 @@ def command(
     one goes on. What is compared, the margin and the FLOPs stand in ENTRY, written before.
     """
     from toprope.climb.arms.entry import read_entry
-    from toprope.climb.arms.race import race
+    from toprope.climb.arms.race import before_racing, race
     from toprope.climb.config import ConfigError
 
     entry = read_entry(entry_file)
@@ -52,6 +56,7 @@ def command(
             f"its seeds {', '.join(map(str, entry.seeds))}"
         )
     if not only_compare:
+        agree(before_racing(entry, out, arms=arms or (), seeds=seeds or ()), yes)
         race(entry, out, _watched, arms=arms or (), seeds=seeds or (), unsafe_local=unsafe_local)
     _tell(entry, out, as_json)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from toprope.cli import terminal
-
-if TYPE_CHECKING:
-    from toprope.climb.config import ClimbConfig
+from toprope.cli.consent import agree
 
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(help="A shipped recipe (default, long) or a .toml file.")
+        str, typer.Argument(help="A shipped recipe (default, long, small) or a .toml file.")
     ] = "default",
     run: Annotated[
         Path | None, typer.Option(help="The run's folder. The same command resumes it.")
@@ -26,7 +23,7 @@ def command(
         typer.Option("--set", help="Override a setting, e.g. --set climbing.group=4."),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="none, recorded, reference, openai or llama.")
+        str | None, typer.Option(help="none, recorded, reference, openai, llama or form.")
     ] = None,
     flops_of: Annotated[
         Path | None,
@@ -66,7 +63,9 @@ def command(
         typer.echo(to_toml(config))
         return
     folder = run or Path("runs") / Path(recipe).stem
-    _agree(config, folder, yes)
+    from toprope.climb.spending import before_spending
+
+    agree(before_spending(config, folder), yes)
     from toprope.cli.view import ClimbView
     from toprope.climb.run import climb
     from toprope.report.page import write_report
@@ -79,20 +78,6 @@ def command(
     if (why := unsafe(summary)) is not None:
         typer.secho(f"\nunsafe: {why}", fg=typer.colors.RED, err=True)
     typer.echo(f"\nreport: {page}\nsummary: {folder / 'summary.json'}")
-
-
-def _agree(config: ClimbConfig, folder: Path, yes: bool) -> None:
-    """Show what a teacher may cost, and ask; where nobody can be asked, refuse."""
-    from toprope.climb.spending import before_spending, refuse_unasked
-
-    told = before_spending(config, folder)
-    for line in told:
-        terminal.echo(line)
-    if not told or yes:
-        return
-    if not sys.stdin.isatty():
-        raise refuse_unasked()
-    typer.confirm("Ask this teacher?", abort=True)
 
 
 def _say(text: str) -> None:

@@ -61,22 +61,28 @@ class ClimbConfig(Section):
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> ClimbConfig:
-        if self.teacher.kind == "none" and self.seeding.demonstrations:
+        self._seeding_contradictions()
+        self._ladder_contradictions()
+        self._teacher_contradictions()
+        self._sampler_contradictions()
+        self._limit_contradictions()
+        return self
+
+    def _seeding_contradictions(self) -> None:
+        seeding = self.seeding
+        if self.teacher.kind == "none" and seeding.demonstrations:
             raise ValueError(
                 "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
             )
-        if self.seeding.on == "set_aside" and not self.seeding.set_aside:
+        if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
-        if self.teacher.kind == "form" and self.seeding.on != "set_aside":
-            raise ValueError(
-                "teacher.kind 'form' gives wrong answers: set seeding.on to 'set_aside', so that "
-                "no task of the pool is seeded with one"
-            )
-        rungs = self.ladder.rungs
-        if self.seeding.demonstrations and 6 not in rungs:
+        if seeding.demonstrations and 6 not in self.ladder.rungs:
             raise ValueError(
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
             )
+
+    def _ladder_contradictions(self) -> None:
+        rungs, looks_again = self.ladder.rungs, self._looks_again()
         asking = [rung for rung in rungs if rung in (3, 4)]
         if asking and self.teacher.kind in ("none", "form"):
             raise ValueError(
@@ -84,37 +90,44 @@ class ClimbConfig(Section):
                 f"{self.teacher.kind!r}: "
                 "name a teacher, or take it out of ladder.rungs"
             )
-        if len(rungs) > 1 and rungs != (0, 6) and not self._looks_again():
+        if len(rungs) > 1 and rungs != (0, 6) and not looks_again:
             raise ValueError(
                 "ladder.rungs help piloted tasks only: raise seeding.pilot_tasks or "
                 "climbing.pilots_per_step above 0"
             )
-        pilots = self.seeding.pilot_tasks + self.climbing.pilots_per_step
-        if self.seeding.demonstrations and not pilots:
+        if self.seeding.demonstrations and not looks_again:
             raise ValueError(
                 "seeding.demonstrations are given to piloted tasks only: raise "
                 "seeding.pilot_tasks or climbing.pilots_per_step above 0"
             )
-        if self.teacher.kind == "openai" and not self.teacher.endpoint:
+
+    def _teacher_contradictions(self) -> None:
+        teacher = self.teacher
+        if teacher.kind == "form" and self.seeding.on != "set_aside":
+            raise ValueError(
+                "teacher.kind 'form' gives wrong answers: set seeding.on to 'set_aside' and "
+                "seeding.set_aside above 0, so that no task of the pool is seeded with one"
+            )
+        if teacher.kind == "openai" and not teacher.endpoint:
             raise ValueError("teacher.kind is 'openai' but teacher.endpoint is empty: name its URL")
-        if self.teacher.endpoint and self.teacher.kind != "openai":
+        if teacher.endpoint and teacher.kind != "openai":
             raise ValueError("teacher.endpoint is set: teacher.kind must be 'openai' to use it")
-        if self.teacher.kind == "llama" and not self.teacher.model:
+        if teacher.kind == "llama" and not teacher.model:
             raise ValueError(
                 "teacher.kind is 'llama' but teacher.model is empty: name a GGUF file, or a model "
                 "of `toprope models list`"
             )
-        self._sampler_contradictions()
-        if self.limits.minutes and self.limits.reserve_minutes >= self.limits.minutes:
+
+    def _limit_contradictions(self) -> None:
+        limits = self.limits
+        if limits.minutes and limits.reserve_minutes >= limits.minutes:
             raise ValueError(
                 "limits.reserve_minutes leaves nothing of limits.minutes: raise minutes"
             )
-        limits = self.limits
         if not limits.minutes and not limits.flops and limits.steps >= 10_000:
             raise ValueError(
                 "without limits.minutes or limits.flops a run needs limits.steps below 10000"
             )
-        return self
 
     def _sampler_contradictions(self) -> None:
         student = self.student

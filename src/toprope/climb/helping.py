@@ -59,15 +59,18 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
 
 
 def quiet_reason(crew: Crew) -> str:
-    """Return why the teacher was not asked: nothing_cold, parked, budget, unreachable, exhausted.
+    """Return why no teacher was asked.
 
-    The budget is that of the teacher, or of demonstrations.
+    nothing_cold, parked, no_teacher, budget, unreachable or exhausted. The budget is that of the
+    teacher, or of demonstrations.
     """
     now = crew.ledger.counts()
     if not now[State.COLD] and not now[State.PARKED]:
         return "nothing_cold"
     if not now[State.COLD]:
         return "parked"
+    if crew.teacher is None:
+        return "no_teacher"
     ended = crew.ledger.last_note(ENDED)
     if ended:
         return str(ended)

@@ -5,12 +5,14 @@ It asks nobody and spends nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.journal import TeacherAnswers
+from toprope.climb.seedpool import divided
 from toprope.climb.teacher import budget, price
-from toprope.ladder.demonstration import ATTEMPTS
+from toprope.ladder.attempts import ASKING, ATTEMPTS
 from toprope.ledger.journal import Journal
 from toprope.ledger.store import JOURNAL_NAME
 from toprope.tasks import load_taskset
@@ -18,7 +20,7 @@ from toprope.teacher.account import Account
 from toprope.teacher.forecast import Forecast, Range, forecast
 from toprope.teacher.protocol import Budget, Spend
 from toprope.teacher.secret import Secret
-from toprope.terms import Split, TopropeError
+from toprope.terms import Split, Task, TopropeError
 
 
 class NotConfirmed(TopropeError):
@@ -38,12 +40,13 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
     if config.teacher.kind != "openai":
         return []
     section, taskset = config.teacher, load_taskset(config.taskset)
-    seedable = taskset.split(Split.TRAIN)[: config.cold_start.tasks]
-    most = round(len(seedable) * (1 - config.cold_start.never_seeded))
+    helps = bool({int(rung) for rung in ASKING} & {*config.ladder.rungs})
+    asked = _asked_about(taskset.split(Split.TRAIN), config, helps)
     limits = budget(section)
     told = forecast(
-        seedable[:most],
+        asked,
         wanted=config.seeding.demonstrations,
+        helps=helps,
         most_attempts=ATTEMPTS,
         budget=limits,
         price=price(section),
@@ -56,8 +59,9 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
     lines = [
         f"teacher: {section.model or 'the model listed'} at {section.endpoint}; {key}",
         f"leaves this machine: the function in question and the sentence that says what goes "
-        f"wrong, of at most {most} tasks of taskset {taskset.name}; no other file",
+        f"wrong, of at most {len(asked)} tasks of taskset {taskset.name}; no other file",
         f"estimate: {_estimate(told)}",
+        f"asked for: {_purposes(config, helps)}",
         f"never more than {_limits(limits)}; reaching one ends the help and not the climb",
     ]
     if not price(section).known:
@@ -68,6 +72,30 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
     if (spent := _spent(run)) is not None:
         lines.append(f"spent by this run so far: {_spend(spent)}")
     return lines
+
+
+def _asked_about(train: Sequence[Task], config: ClimbConfig, helps: bool) -> list[Task]:
+    """Return as many tasks as the teacher can be asked about.
+
+    Hints and prefixes can be of any task of the pool, for one that was live may turn cold.
+    """
+    pool, aside = divided(train, config)
+    if config.seeding.on == "set_aside":
+        return [*aside, *pool] if helps else aside
+    if helps or config.seeding.on == "random":
+        return pool
+    tested = pool[: config.cold_start.tasks]
+    return tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
+
+
+def _purposes(config: ClimbConfig, helps: bool) -> str:
+    parts = []
+    if config.seeding.demonstrations:
+        parts.append(f"up to {config.seeding.demonstrations} demonstrations")
+    if helps:
+        parts.append("hints and prefixes (rungs 3 and 4) for whatever is cold, within the limits")
+    parts.append(f"at most {ATTEMPTS} attempts at a task, each paid once")
+    return "; ".join(parts)
 
 
 def _estimate(told: Forecast) -> str:

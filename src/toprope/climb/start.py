@@ -36,7 +36,8 @@ from toprope.policy.supported import require_supported
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
-from toprope.teacher.protocol import Teacher
+from toprope.teacher.protocol import Spend, Teacher
+from toprope.teacher.recorded import RecordedTeacher
 from toprope.terms import Split, Task
 
 
@@ -59,6 +60,8 @@ def assemble(
     _require_same(ledger, folder, taskset)
     if isinstance(teacher, LiveTeacher):
         teacher.keep_in(TeacherAnswers(ledger.journal))
+    elif isinstance(teacher, RecordedTeacher):
+        teacher.remember(used_attempts(ledger))
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
     ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
     ledger.record_facts(
@@ -103,6 +106,14 @@ def assemble(
         heldout=heldout,
         teacher=teacher,
     )
+
+
+def used_attempts(ledger: Ledger) -> dict[str, Spend]:
+    """Return what the attempts of a teacher cost that this run has used, by their ids."""
+    rows = ledger.db.execute(
+        "SELECT call_id, prompt_tokens + completion_tokens, cost_usd FROM teacher_calls"
+    )
+    return {call_id: Spend(1, tokens, usd) for call_id, tokens, usd in rows}
 
 
 def _exact(config: ClimbConfig, student: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from toprope.climb.config import ClimbConfig
 from toprope.climb.helping import ASKED
 from toprope.climb.pastrun import PastRun
 from toprope.climb.rungs import build_ladder
+from toprope.climb.seedpool import divided
 from toprope.ladder.ladder import DEMONSTRATION, Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import queries
@@ -102,6 +103,8 @@ def _help(db: sqlite3.Connection, task_id: str) -> str:
 def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     ended = queries.last_note(db, "end")
     when = "the run has ended, but next would be" if ended else "next"
+    if task.task_id in _set_aside(config):
+        return "it is set aside from the pool: it may be a seed, and is never drawn"
     state = queries.states(db)[task.task_id]
     if state in NEXT:
         return f"{when}: {NEXT[state]}"
@@ -111,6 +114,13 @@ def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     teacher = None if config.teacher.kind == "none" else _Unasked()
     ladder = build_ladder(config, teacher, None, lambda: asked)
     return f"{DIAGNOSES[one.diagnosis]}; {when}: {_action(ladder, one)}"
+
+
+def _set_aside(config: ClimbConfig) -> set[str]:
+    if not config.seeding.set_aside:
+        return set()
+    _, aside = divided(load_taskset(config.taskset).split(Split.TRAIN), config)
+    return {task.id for task in aside}
 
 
 def _action(ladder: Ladder, one: Cold) -> str:

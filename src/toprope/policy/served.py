@@ -288,6 +288,7 @@ class ServedSampler:
             ask.prompt_ids,
             ask.draft_ids,
             ask.held,
+            ask.begun,
         )
         return f"sampled:{episode}:{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toprope.ledger import accounts, queries
-from toprope.ledger.rows import NOT_GIVEN, PILOT, SELF, RungUse
+from toprope.ledger.rows import NOT_GIVEN, PILOT, RungUse
 from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.states import Draws
 from toprope.ledger.statistics import clopper_pearson_lower, clopper_pearson_upper
@@ -82,12 +82,8 @@ def _rung(
         "WHERE rung = ?",
         [rung],
     ).fetchone()
-    derived = dict(
-        db.execute(
-            "SELECT kind, sum(tokens) FROM seeds WHERE rung = ? AND kind != ? GROUP BY kind",
-            [rung, SELF],
-        ).fetchall()
-    )
+    taught = f"SELECT kind, sum(tokens) FROM seeds WHERE rung = ? AND {queries.TAUGHT}"
+    derived = dict(db.execute(f"{taught} GROUP BY kind", [rung]).fetchall())
     return _row(
         rung,
         tasks=len(tasks),

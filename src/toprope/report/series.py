@@ -81,7 +81,7 @@ def heat_rows(db: sqlite3.Connection, *, moved_only: bool = True) -> list[HeatRo
     changes: dict[str, list[StateChange]] = {}
     for change in queries.transitions(db):
         changes.setdefault(change.task_id, []).append(change)
-    seeded = {row[0] for row in db.execute("SELECT DISTINCT task_id FROM seeds")}
+    seeded = {row[0] for row in db.execute(f"SELECT DISTINCT task_id FROM seeds WHERE {TAUGHT}")}
     rows = [
         HeatRow(
             task.task_id,

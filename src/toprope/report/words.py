@@ -25,6 +25,7 @@ QUIET_WORDS = {
     "exhausted": "its attempts are used up",
     "budget": "its budget is spent",
     "parked": "what is cold is parked",
+    "no_teacher": "there is no teacher",
     "unreachable": "it could not be reached",
 }
 
@@ -209,6 +210,9 @@ def _teacher(summary: Summary) -> Iterator[tuple[bool, str]]:
     teacher = summary["teacher"]
     if teacher["name"] == "none":
         yield True, "This is the control without a teacher: no teacher or reference token was used."
+        return
+    if teacher["name"] == "form":
+        yield True, "This is the control of form alone: the seeds were wrong edits, of no teacher."
         return
     if teacher["name"] == "reference":
         yield (

@@ -41,6 +41,7 @@ def forecast(
     tasks: Sequence[Task],
     *,
     wanted: int,
+    helps: bool = False,
     most_attempts: int,
     budget: Budget,
     price: Price,
@@ -50,10 +51,11 @@ def forecast(
 ) -> Forecast:
     """Return what up to `wanted` demonstrations of `tasks` can take, within the budget.
 
-    One attempt each at the least, `most_attempts` at each task at the most. Hours assume 1 to
+    One attempt each at the least, `most_attempts` at each task at the most, as also where the
+    teacher `helps` with hints and prefixes, of which none need be asked for. Hours assume 1 to
     30 seconds a call, `concurrency` of them at once at best and one at worst.
     """
-    if not tasks or not wanted:
+    if not tasks or not (wanted or helps):
         nothing = Range(0, 0)
         return Forecast(nothing, nothing, nothing if price.known else None, nothing)
     worst = [most_cost(messages(t), sampling_of(t.id, 0, answer_tokens), price) for t in tasks]

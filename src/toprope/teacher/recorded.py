@@ -6,6 +6,7 @@ task it was recorded on, and only while that task still reads the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -76,6 +77,12 @@ class RecordedTeacher:
                 break
             found.append(attempt)
         return found
+
+    def remember(self, paid: Mapping[str, Spend]) -> None:
+        """Book attempts, by id, that earlier sittings of a run used: its limits are the run's."""
+        for attempt_id in paid.keys() - self._paid:
+            self.purse.book(paid[attempt_id])
+            self._paid.add(attempt_id)
 
     def _pay(self, attempt: Attempt) -> None:
         if attempt.id in self._paid:

@@ -16,6 +16,7 @@ from toprope.climb.arms.result import Result, read_result
 from toprope.climb.config import load_whole
 from toprope.climb.run import climb
 from toprope.climb.rundir import CONFIG, SUMMARY, RunDirError
+from toprope.climb.spending import before_spending
 from toprope.climb.status import Watch
 
 # (arm, seed, how many are done, how many there are) -> who watches the run
@@ -25,6 +26,19 @@ Watched = Callable[[str, int, int, int], Watch]
 def run_folder(out: Path, arm: str, seed: int) -> Path:
     """Return where the run of an arm with a seed lies."""
     return out / arm / f"seed-{seed}"
+
+
+def before_racing(
+    entry: Entry, out: Path, *, arms: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[str]:
+    """Return what to read before these runs begin or go on; empty if no teacher costs money."""
+    told: list[str] = []
+    for arm in arms or entry.arms:
+        left = [s for s in seeds or entry.seeds if not finished(run_folder(out, arm, s))]
+        asked = before_spending(entry.config(arm, left[0]), out) if left else []
+        if asked:
+            told += [f"arm {arm}: {len(left)} runs to make, of each:", *asked]
+    return told
 
 
 def race(
