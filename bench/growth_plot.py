@@ -55,9 +55,7 @@ def _panel(title: str, series: Series, names: Sequence[str], limit_ms: float) ->
     return parts + _labels(frame, series, names)
 
 
-def _curve(
-    frame: Frame, points: Sequence[tuple[float, float]], kind: str, name: str
-) -> list[str]:
+def _curve(frame: Frame, points: Sequence[tuple[float, float]], kind: str, name: str) -> list[str]:
     places = [(frame.px(log10(x)), frame.py(log10(y))) for x, y in points]
     dots = [
         dot(px, py, kind, f"{name}: {y:.3g} ms at {x:,.0f}", 3)

@@ -33,10 +33,29 @@ TAUGHT = f"kind NOT IN ('{SELF}', '{FORM}')"  # seeds that came from a teacher o
 PLAIN = "mode = 'plain' AND outcome != 'infra'"
 
 
-def tasks(db: sqlite3.Connection) -> list[TaskRow]:
-    """Every registered task, in the taskset's order."""
-    rows = db.execute("SELECT * FROM tasks ORDER BY split, ordinal, task_id")
+def tasks(db: sqlite3.Connection, split: Split | None = None) -> list[TaskRow]:
+    """Every registered task, or those of a split, in the taskset's order."""
+    where, given = ("WHERE split = ?", [split]) if split is not None else ("", [])
+    rows = db.execute(f"SELECT * FROM tasks {where} ORDER BY split, ordinal, task_id", given)
     return [_task(row) for row in rows]
+
+
+def met(db: sqlite3.Connection) -> list[TaskRow]:
+    """The training tasks that were ever drawn or moved, in the taskset's order."""
+    states = ", ".join(f"'{state}'" for state in State if state is not State.UNSEEN)
+    rows = db.execute(
+        "SELECT * FROM tasks WHERE task_id IN ("
+        f"SELECT task_id FROM standings WHERE state IN ({states}) UNION "
+        f"SELECT task_id FROM standings WHERE state = '{State.UNSEEN}' AND solved IN (0, 1) "
+        "AND looked >= 0) ORDER BY ordinal, task_id"
+    )
+    return [_task(row) for row in rows]
+
+
+def split_sizes(db: sqlite3.Connection) -> dict[Split, int]:
+    """How many tasks each split has; every split is a key."""
+    found = dict(db.execute("SELECT split, count(*) FROM tasks GROUP BY split").fetchall())
+    return {split: found.get(split, 0) for split in Split}
 
 
 def task(db: sqlite3.Connection, task_id: str) -> TaskRow:

@@ -31,6 +31,7 @@ CREATE TABLE tasks (
   task_id TEXT PRIMARY KEY, split TEXT NOT NULL, tier TEXT, cluster TEXT NOT NULL,
   ordinal INTEGER NOT NULL, never_seeded INTEGER NOT NULL, tested INTEGER NOT NULL,
   mutator_p REAL) WITHOUT ROWID;
+CREATE INDEX tasks_by_split ON tasks (split, ordinal);
 CREATE TABLE evidence (
   episode_id TEXT PRIMARY KEY, iteration INTEGER NOT NULL, purpose TEXT NOT NULL,
   task_id TEXT NOT NULL REFERENCES tasks, version INTEGER NOT NULL, policy TEXT NOT NULL,

@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,7 @@ from toprope.ledger.schema import (
 from toprope.ledger.states import Draws, Transition
 from toprope.terms import Split, State
 
+_EVIDENCE = attrgetter(*queries.EVIDENCE_COLUMNS)  # `astuple` copies deeply, and slowly
 LEDGER_NAME = "ledger.sqlite"
 JOURNAL_NAME = "journal.sqlite"
 
@@ -120,7 +122,7 @@ class Ledger:
     def record_evidence(self, rows: Iterable[Evidence]) -> None:
         """Episodes' outcomes. An episode id that is known raises LedgerError."""
         drawn = list(rows)
-        self._write(f"INSERT INTO evidence VALUES ({_marks(16)})", map(astuple, drawn))
+        self._write(f"INSERT INTO evidence VALUES ({_marks(16)})", map(_EVIDENCE, drawn))
         looked = {row.task_id for row in drawn if row.purpose in TRAINING_SIDE}
         self._write(standings.FOLLOW_DRAWS, ((task_id,) for task_id in sorted(looked)))
 
