@@ -48,7 +48,8 @@ def newest_draws(db: sqlite3.Connection) -> dict[str, list[Draw]]:
     """Return per cold or parked task its plain training-side draws at the newest version."""
     marks = ",".join("?" * len(TRAINING_SIDE))
     rows = db.execute(
-        "SELECT task_id, version, outcome, tests_passed, tests FROM evidence "
+        "SELECT task_id, version, outcome, tests_passed, tests "
+        "FROM evidence INDEXED BY evidence_by_task "
         f"WHERE task_id IN ({_COLD}) AND policy = ? AND mode = 'plain' AND purpose IN ({marks}) "
         "ORDER BY version, iteration, purpose, draw",
         [STUDENT, *TRAINING_SIDE],

@@ -174,7 +174,8 @@ def _heat(db: sqlite3.Connection, shown: list[int], iterations: int) -> str:
         "by when they thawed. The strip on the left says what help a task had."
     )
     body = marks + heat_map(rows, shown) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
-    return card("Tasks over iterations", body, lead)
+    whole = len(rows) == len(moved) and len(shown) == iterations
+    return card("Every task, every iteration" if whole else "Tasks over iterations", body, lead)
 
 
 def _some_of(shown: int, every: int) -> str:
