@@ -77,7 +77,7 @@ def _second_look(
 
     Returns per episode whether it passed again, or None where we failed to find out.
     """
-    now = ledger.states()
+    now = ledger.states({plan.task.id for plan in plans})
     pairs = [
         (plan.task, episode)
         for plan, group in zip(plans, groups, strict=True)
@@ -108,13 +108,13 @@ def moves_after(
 
     In a cold test `needed` draws without a success make a task cold; fewer decide nothing.
     """
-    now = ledger.states()
     if purpose == COLD:
-        tested = ledger.plain_draws(purposes=[COLD])
+        tested = ledger.plain_draws(purposes=[COLD], task_ids=task_ids)
         return [states.after_cold_test(t, tested.get(t, []), needed=needed) for t in task_ids]
-    draws = ledger.plain_draws()
-    since_test = ledger.plain_draws(purposes=[p for p in TRAINING_SIDE if p != COLD])
-    reviews = ledger.plain_draws(purposes=[REVIEW])
+    now, since_test_side = ledger.states(task_ids), [p for p in TRAINING_SIDE if p != COLD]
+    draws = ledger.plain_draws(task_ids=task_ids)
+    since_test = ledger.plain_draws(purposes=since_test_side, task_ids=task_ids)
+    reviews = ledger.plain_draws(purposes=[REVIEW], task_ids=task_ids)
     moves: list[Transition | None] = []
     for task_id in task_ids:
         state = now[task_id]

@@ -1,13 +1,14 @@
-"""Which tasks an iteration draws: from committed state and a seeded shuffle, nothing else."""
+"""Which tasks an iteration draws: from the ledger and a seeded shuffle, nothing else."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import sqlite3
+from collections.abc import Sequence
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.play import Plan
+from toprope.ledger.standings import Span, Standing, longest_waiting
 from toprope.tasks import Taskset
 from toprope.terms import Split, State, Task, Tier
 
@@ -16,20 +17,9 @@ REST = 8
 _BAITS, _BAIT_DRAWS = 8, 4
 
 
-class Look(NamedTuple):
-    """A task's newest training-side draws: their iteration, and whether all of them passed."""
-
-    iteration: int
-    solved: bool
-
-
 def train_batch(
-    tasks: Sequence[Task],
-    now: Mapping[str, State],
-    looks: Mapping[str, Look],
-    config: ClimbConfig,
-    iteration: int,
-) -> tuple[list[Task], list[Task]]:
+    db: sqlite3.Connection, config: ClimbConfig, iteration: int
+) -> tuple[list[Standing], list[Standing]]:
     """Return (tasks to learn from, mastered tasks to review) of an iteration.
 
     A share `explore` goes to unseen tasks, for breadth; the rest to live ones. Within each,
@@ -37,20 +27,17 @@ def train_batch(
     newest group was solved whole has no gradient to give (a memorised seed, mostly): it rests
     for `REST` iterations, unless nothing else is left.
     """
-    settings = config.climbing
-    order = random.Random(f"{config.seed}:{iteration}")
-    shuffled = order.sample(list(tasks), len(tasks))
-    waiting = sorted(shuffled, key=lambda t: looks[t.id].iteration if t.id in looks else -1)
-    rested = {t: not look.solved or iteration - look.iteration > REST for t, look in looks.items()}
-    live = [t for t in waiting if now[t.id] is State.LIVE and rested.get(t.id, True)]
-    resting = [t for t in waiting if now[t.id] is State.LIVE and not rested.get(t.id, True)]
-    unseen = [t for t in waiting if now[t.id] is State.UNSEEN]
+    settings, dice = config.climbing, random.Random(f"{config.seed}:{iteration}")
+    unseen = longest_waiting(db, State.UNSEEN, settings.tasks, dice)
     explore = min(len(unseen), round(settings.explore * settings.tasks))
-    chosen = live[: settings.tasks - explore]
-    chosen += [*unseen, *resting][: settings.tasks - len(chosen)]
-    mastered = [t for t in waiting if now[t.id] is State.MASTERED]
-    reviews = order.random() < REVIEW_SHARE * settings.tasks
-    return chosen, mastered[:1] if reviews else []
+    rested = iteration - REST  # what was solved whole before this has rested enough
+    ready = [Span(False), Span(True, end=rested)]
+    chosen = longest_waiting(db, State.LIVE, settings.tasks - explore, dice, ready)
+    chosen += unseen[: settings.tasks - len(chosen)]
+    resting = [Span(True, first=rested)]
+    chosen += longest_waiting(db, State.LIVE, settings.tasks - len(chosen), dice, resting)
+    reviews = dice.random() < REVIEW_SHARE * settings.tasks
+    return chosen, longest_waiting(db, State.MASTERED, int(reviews), dice)
 
 
 def heldout_panel(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:

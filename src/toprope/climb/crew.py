@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toprope.climb.choose import Look
 from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
 from toprope.climb.learner import Learner
@@ -21,8 +20,6 @@ from toprope.climb.status import Watch
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
-from toprope.ledger.queries import PLAIN, VERIFIED
-from toprope.ledger.rows import TRAINING_SIDE
 from toprope.ledger.store import Ledger
 from toprope.tasks import Taskset
 from toprope.teacher import Teacher
@@ -81,27 +78,11 @@ class Crew:
 
     def cold(self) -> list[Cold]:
         """Return the cold and parked tasks as the ladder wants to see them."""
-        return cold_tasks(self.ledger.db, self.train)
-
-    def looks(self) -> dict[str, Look]:
-        """Return per task its newest training-side draws; lost ones count as a look, no more."""
-        marks = ",".join("?" * len(TRAINING_SIDE))
-        rows = self.ledger.db.execute(
-            f"SELECT task_id, iteration, min(CASE WHEN {PLAIN} THEN {VERIFIED} END) "
-            f"FROM evidence WHERE purpose IN ({marks}) "
-            "GROUP BY task_id, iteration ORDER BY iteration",
-            list(TRAINING_SIDE),
-        )
-        found: dict[str, Look] = {}
-        for task, iteration, solved in rows:
-            if solved is None:
-                solved = task in found and found[task].solved
-            found[task] = Look(iteration, bool(solved))
-        return found
+        return cold_tasks(self.ledger.db, self.by_id)
 
     def plain_rate(self, task_id: str) -> states.Draws:
         """Return a task's plain draws of the newest look at it, as one chunk."""
-        chunks = self.ledger.plain_draws().get(task_id, [])
+        chunks = self.ledger.plain_draws(task_ids=[task_id]).get(task_id, [])
         if not chunks:
             return states.Draws(self.version, 0, 0)
         newest = [c for c in chunks if c.version == chunks[-1].version]

@@ -88,13 +88,13 @@ def park(crew: Crew, iteration: int) -> None:
     """
     if not crew.ladder.between:
         return
-    now = crew.ledger.states()
-    allowed = crew.ladder.numbers
+    cold, allowed = crew.cold(), crew.ladder.numbers
+    now = crew.ledger.states(one.task.id for one in cold)
     crew.ledger.record_transitions(
         iteration,
         [
             parked(one.task.id, State.COLD, rungs_allowed=allowed, rungs_tried=allowed)
-            for one in crew.cold()
+            for one in cold
             if now[one.task.id] is State.COLD
             and one.pilots
             and not one.never_seeded

@@ -147,15 +147,13 @@ class Climb:
 
         A task that was solved whole the last time gets the draws that can call it mastered.
         """
-        crew, looks = self.crew, self.crew.looks()
-        chosen, reviews = choose.train_batch(
-            crew.train, crew.ledger.states(), looks, crew.config, iteration
-        )
+        crew = self.crew
+        chosen, reviews = choose.train_batch(crew.ledger.db, crew.config, iteration)
         size = crew.config.climbing.group
         long = max(size, MASTER_DRAWS)
-        solved = {task_id for task_id, look in looks.items() if look.solved}
-        plans = [Plan(task, TRAIN, long if task.id in solved else size) for task in chosen]
-        return plans + [Plan(task, REVIEW, RETEST_DRAWS) for task in reviews]
+        tasks = crew.by_id
+        plans = [Plan(tasks[one.task_id], TRAIN, long if one.solved else size) for one in chosen]
+        return plans + [Plan(tasks[one.task_id], REVIEW, RETEST_DRAWS) for one in reviews]
 
     def rl_steps(self) -> int:
         """Return how many RL steps were taken before this iteration."""

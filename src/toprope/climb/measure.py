@@ -73,7 +73,7 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     Returns each task's episodes as they count, with those that were drawn once more.
     """
     settings = crew.config.cold_start
-    before = crew.ledger.states()
+    before = crew.ledger.states(t.id for t in crew.train[: settings.tasks])
     tested = [t for t in crew.train[: settings.tasks] if before[t.id] is State.UNSEEN]
     crew.ledger.mark_tested(task.id for task in tested)
     plans = [Plan(task, COLD, settings.draws) for task in tested]
@@ -83,7 +83,7 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     ids = [task.id for task in tested]
     moves = books.moves_after(crew.ledger, COLD, ids, needed=settings.draws)
     crew.ledger.record_transitions(iteration, moves)
-    now = crew.ledger.states()
+    now = crew.ledger.states(ids)
     cold = [task for task in tested if now[task.id] is State.COLD]
     kept_out = round(settings.never_seeded * len(cold))
     control = choose.random_part(cold, kept_out, crew.config.seed, "never seeded")

@@ -79,7 +79,7 @@ def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bo
 
 def _cold_still(crew: Crew, rounds: Sequence[_Round]) -> list[_Round]:
     """Return the rounds whose tasks nothing has thawed by now."""
-    now = crew.ledger.states()
+    now = crew.ledger.states({r.practice.task.id for r in rounds})
     return [r for r in rounds if now[r.practice.task.id] in (State.COLD, State.PARKED)]
 
 

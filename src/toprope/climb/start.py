@@ -22,7 +22,7 @@ from toprope.climb.play import Player
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
-from toprope.climb.seedpool import seed_pool
+from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
 from toprope.grading import Grader
@@ -63,7 +63,7 @@ def assemble(
     elif isinstance(teacher, RecordedTeacher):
         teacher.remember(used_attempts(ledger))
     heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
-    ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
+    _register(ledger, config, taskset)
     ledger.record_facts(
         {
             **_facts(config, folder, taskset, student, sandbox),
@@ -126,6 +126,14 @@ def _base(config: ClimbConfig, student: Path, model: Any) -> Any:
     if config.student.lora_rank:
         return model
     return load_model(student, dtype=config.student.dtype, device=config.student.device)
+
+
+def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
+    """Make the tasks of a new run known; the facts, written after this, say that they are."""
+    if ledger.facts().get("taskset") is None:
+        ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
+        _, aside = divided(taskset.split(Split.TRAIN), config)
+        ledger.set_aside(task.id for task in aside)
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:

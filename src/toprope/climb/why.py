@@ -76,7 +76,7 @@ def _state(db: sqlite3.Connection, task: TaskRow) -> str:
 
 
 def _evidence(db: sqlite3.Connection, task_id: str) -> str:
-    chunks = queries.plain_draws(db).get(task_id, [])
+    chunks = queries.plain_draws(db, task_ids=[task_id]).get(task_id, [])
     if not chunks:
         return "it was never drawn without help"
     newest = [chunk for chunk in chunks if chunk.version == chunks[-1].version]
@@ -105,11 +105,11 @@ def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     when = "the run has ended, but next would be" if ended else "next"
     if task.task_id in _set_aside(config):
         return "it is set aside from the pool: it may be a seed, and is never drawn"
-    state = queries.states(db)[task.task_id]
+    state = queries.states(db, [task.task_id])[task.task_id]
     if state in NEXT:
         return f"{when}: {NEXT[state]}"
     tasks = load_taskset(config.taskset).tasks
-    one = next(c for c in cold_tasks(db, [t for t in tasks if t.id == task.task_id]))
+    (one,) = cold_tasks(db, {t.id: t for t in tasks if t.id == task.task_id})
     asked = queries.last_note(db, ASKED) is not None
     teacher = None if config.teacher.kind == "none" else _Unasked()
     ladder = build_ladder(config, teacher, None, lambda: asked)

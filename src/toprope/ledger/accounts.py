@@ -6,6 +6,7 @@ Reads through an open connection and returns plain values. What was not measured
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -184,12 +185,13 @@ def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]
         return []
     in_loss, in_prompts, trained = _derived(db, IN_LOSS), _derived(db, IN_PROMPT), _trained(db)
     reasons = dict(queries.notes(db, "quiet"))
+    noted_at, used_at = sorted(reasons), sorted({*in_loss, *in_prompts})
     rows = []
     for first in range(commits[0], commits[-1] + 1, window):
         span = range(first, min(first + window, commits[-1] + 1))
         derived, share = _share_of_span(span, in_loss, in_prompts, trained)
-        noted = max((i for i in reasons if i <= span[-1]), default=-1)
-        used_since = noted < 0 or any(noted < i <= span[-1] for i in (*in_loss, *in_prompts))
+        noted, used = _newest(noted_at, span[-1]), _newest(used_at, span[-1])
+        used_since = noted < 0 or used > noted
         rows.append(
             {
                 "first": span[0],
@@ -202,9 +204,20 @@ def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]
     return rows
 
 
+def _newest(iterations: Sequence[int], until: int) -> int:
+    """The last of some iterations, in order, that is not after `until`; -1 if there is none."""
+    at = bisect_right(iterations, until)
+    return iterations[at - 1] if at else -1
+
+
 def share_at(db: sqlite3.Connection, iteration: int) -> float | None:
     """The teacher share of one iteration, also of an open one; None if it used no token."""
-    counts = (_derived(db, IN_LOSS), _derived(db, IN_PROMPT), _trained(db))
+    places = {IN_LOSS: 0, IN_PROMPT: 0}
+    query = f"SELECT place, sum(tokens) FROM seeds WHERE iteration = ? AND {queries.TAUGHT} "
+    places.update(db.execute(query + "GROUP BY place", [iteration]).fetchall())
+    query = "SELECT coalesce(sum(trained_tokens), 0) FROM meters WHERE iteration = ?"
+    trained = db.execute(query, [iteration]).fetchone()[0]
+    counts = ({iteration: n} for n in (places[IN_LOSS], places[IN_PROMPT], trained))
     return _share_of_span(range(iteration, iteration + 1), *counts)[1]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Journal:
         self.path = path
         self._db = open_database(path, JOURNAL_TABLES, create=True, durable=False)
         self._lock = threading.Lock()
+        self._new: list[tuple[Any, ...]] = []
 
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """The answers that are known among `keys`."""
@@ -56,8 +57,20 @@ class Journal:
 
     def add_calls(self, calls: Iterable[TeacherCall]) -> None:
         """Keep teacher calls; a call id that is known is not counted twice."""
-        marks = ",".join("?" * 8)
-        self._write(f"INSERT OR IGNORE INTO calls VALUES ({marks})", [astuple(c) for c in calls])
+        marks, rows = ",".join("?" * 8), [astuple(c) for c in calls]
+        self._write(f"INSERT OR IGNORE INTO calls VALUES ({marks})", rows)
+        with self._lock:
+            self._new += rows
+
+    def new_calls(self) -> list[tuple[Any, ...]]:
+        """The calls added since this journal was opened that `forget_new` has not been given."""
+        with self._lock:
+            return list(self._new)
+
+    def forget_new(self, taken: Sequence[tuple[Any, ...]]) -> None:
+        """The oldest of the new calls, `taken`, are in the ledger now."""
+        with self._lock:
+            del self._new[: len(taken)]
 
     def calls(self) -> list[tuple[Any, ...]]:
         """Every teacher call as a row of the ledger's `teacher_calls`."""

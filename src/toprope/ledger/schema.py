@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toprope.terms import TopropeError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 30.0
 
 
@@ -31,18 +31,35 @@ CREATE TABLE tasks (
   task_id TEXT PRIMARY KEY, split TEXT NOT NULL, tier TEXT, cluster TEXT NOT NULL,
   ordinal INTEGER NOT NULL, never_seeded INTEGER NOT NULL, tested INTEGER NOT NULL,
   mutator_p REAL) WITHOUT ROWID;
+CREATE INDEX tasks_by_split ON tasks (split, ordinal);
 CREATE TABLE evidence (
   episode_id TEXT PRIMARY KEY, iteration INTEGER NOT NULL, purpose TEXT NOT NULL,
   task_id TEXT NOT NULL REFERENCES tasks, version INTEGER NOT NULL, policy TEXT NOT NULL,
   mode TEXT NOT NULL, rung TEXT NOT NULL, draw INTEGER NOT NULL, outcome TEXT NOT NULL,
   reward REAL NOT NULL, reverified INTEGER, prompt_tokens INTEGER NOT NULL,
   sampled_tokens INTEGER NOT NULL, tests_passed INTEGER, tests INTEGER) WITHOUT ROWID;
-CREATE INDEX evidence_by_task ON evidence (task_id, iteration);
-CREATE INDEX evidence_by_purpose ON evidence (purpose, iteration);
+CREATE INDEX evidence_by_task ON evidence (
+  task_id, iteration, version, purpose, policy, mode, outcome, reverified);
+CREATE INDEX evidence_by_purpose ON evidence (
+  purpose, iteration, task_id, policy, mode, outcome, reverified);
+CREATE INDEX evidence_by_iteration ON evidence (iteration);
+CREATE TABLE standings (
+  task_id TEXT PRIMARY KEY REFERENCES tasks, state TEXT NOT NULL, looked INTEGER NOT NULL,
+  solved INTEGER NOT NULL, place INTEGER) WITHOUT ROWID;
+CREATE INDEX standings_waiting ON standings (state, solved, looked, place);
+CREATE TABLE state_counts (state TEXT PRIMARY KEY, tasks INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER standing_made AFTER INSERT ON standings BEGIN
+  INSERT INTO state_counts VALUES (new.state, 1) ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
+CREATE TRIGGER standing_moved AFTER UPDATE OF state ON standings WHEN old.state != new.state BEGIN
+  UPDATE state_counts SET tasks = tasks - 1 WHERE state = old.state;
+  INSERT INTO state_counts VALUES (new.state, 1) ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
 CREATE TABLE transitions (
   iteration INTEGER NOT NULL, seq INTEGER NOT NULL, task_id TEXT NOT NULL REFERENCES tasks,
   before TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL,
   PRIMARY KEY (iteration, seq)) WITHOUT ROWID;
+CREATE INDEX transitions_by_task ON transitions (task_id, iteration, seq, after);
 CREATE TABLE teacher_calls (
   call_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, rung TEXT NOT NULL,
   prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL,
@@ -67,6 +84,7 @@ CREATE TABLE seconds (
 CREATE TABLE notes (
   iteration INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (iteration, key)) WITHOUT ROWID;
+CREATE INDEX notes_by_key ON notes (key, iteration);
 CREATE TABLE commits (
   iteration INTEGER PRIMARY KEY, version INTEGER NOT NULL, checkpoint TEXT NOT NULL);
 """

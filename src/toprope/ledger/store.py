@@ -12,10 +12,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
-from toprope.ledger import queries
+from toprope.ledger import queries, standings
 from toprope.ledger.digest import digest
 from toprope.ledger.journal import Journal
 from toprope.ledger.rows import (
@@ -38,8 +39,9 @@ from toprope.ledger.schema import (
     open_database,
 )
 from toprope.ledger.states import Draws, Transition
-from toprope.terms import State
+from toprope.terms import Split, State
 
+_EVIDENCE = attrgetter(*queries.EVIDENCE_COLUMNS)  # `astuple` copies deeply, and slowly
 LEDGER_NAME = "ledger.sqlite"
 JOURNAL_NAME = "journal.sqlite"
 
@@ -97,7 +99,16 @@ class Ledger:
     def register_tasks(self, rows: Iterable[TaskRow]) -> None:
         """Make tasks known, kept at once; a task that is known stays as it is, with its marks."""
         self._outside_iteration("register_tasks")
-        self._write(f"INSERT OR IGNORE INTO tasks VALUES ({_marks(8)})", map(astuple, rows))
+        known = list(rows)
+        self._write(f"INSERT OR IGNORE INTO tasks VALUES ({_marks(8)})", map(astuple, known))
+        trained = (row.task_id for row in known if row.split is Split.TRAIN)
+        self._write(standings.REGISTER, ((t, standings.place_of(t)) for t in trained))
+        self._end("COMMIT")
+
+    def set_aside(self, task_ids: Iterable[str]) -> None:
+        """These training tasks are never chosen to be drawn; kept at once."""
+        self._outside_iteration("set_aside")
+        self._write(standings.SET_ASIDE, ((t,) for t in task_ids))
         self._end("COMMIT")
 
     def mark_tested(self, task_ids: Iterable[str]) -> None:
@@ -110,16 +121,21 @@ class Ledger:
 
     def record_evidence(self, rows: Iterable[Evidence]) -> None:
         """Episodes' outcomes. An episode id that is known raises LedgerError."""
-        self._write(f"INSERT INTO evidence VALUES ({_marks(16)})", map(astuple, rows))
+        drawn = list(rows)
+        self._write(f"INSERT INTO evidence VALUES ({_marks(16)})", map(_EVIDENCE, drawn))
+        looked = {row.task_id for row in drawn if row.purpose in TRAINING_SIDE}
+        self._write(standings.FOLLOW_DRAWS, ((task_id,) for task_id in sorted(looked)))
 
     def record_transitions(self, iteration: int, moves: Iterable[Transition | None]) -> None:
         """State changes, in order; None (a task that stays) is passed over.
 
         Raises LedgerError if a move starts from a state that the task is not in.
         """
-        now, seq = self.states(), self._next_seq("transitions", iteration)
+        wanted = [move for move in moves if move is not None]
+        now = self.states({move.task_id for move in wanted})
+        seq = self._next_seq("transitions", iteration)
         rows: list[tuple[Any, ...]] = []
-        for move in (move for move in moves if move is not None):
+        for move in wanted:
             if now.get(move.task_id, State.UNSEEN) is not move.before:
                 raise LedgerError(
                     f"{move.task_id} is {now[move.task_id]}, not {move.before}; "
@@ -128,6 +144,7 @@ class Ledger:
             now[move.task_id] = move.after
             rows.append((iteration, seq + len(rows), *move))
         self._write(f"INSERT INTO transitions VALUES ({_marks(6)})", rows)
+        self._write(standings.FOLLOW_MOVES, ((task_id,) for task_id in now))
 
     def record_seeds(self, rows: Iterable[Seed]) -> None:
         """Teacher- or reference-derived tokens that were used; `seq` is given here."""
@@ -196,11 +213,11 @@ class Ledger:
                 f"iteration {iteration} follows {last.iteration}, which is committed; "
                 "call rollback_after to go back first"
             )
-        self._write(
-            f"INSERT OR IGNORE INTO teacher_calls VALUES ({_marks(8)})", self.journal.calls()
-        )
+        calls = self.journal.new_calls()
+        self._write(f"INSERT OR IGNORE INTO teacher_calls VALUES ({_marks(8)})", calls)
         self._write("INSERT INTO commits VALUES (?, ?, ?)", [(iteration, version, checkpoint)])
         self._end("COMMIT")
+        self.journal.forget_new(calls)
 
     def abandon(self) -> None:
         """Drop what was written since the last commit, as a kill would."""
@@ -211,8 +228,11 @@ class Ledger:
     def rollback_after(self, iteration: int) -> None:
         """Go back to a committed iteration; journal, teacher calls and facts stay."""
         self.abandon()
+        touched = self.db.execute(standings.TOUCHED_AFTER, [iteration, iteration]).fetchall()
         for table in ITERATION_TABLES:
             self._write(f"DELETE FROM {table} WHERE iteration > ?", [(iteration,)])
+        self._write(standings.FOLLOW_MOVES, touched)
+        self._write(standings.FOLLOW_DRAWS, touched)
         self._end("COMMIT")
 
     # --- reading: what was written in the open iteration is seen
@@ -225,9 +245,9 @@ class Ledger:
         """Every registered task."""
         return queries.tasks(self.db)
 
-    def states(self) -> dict[str, State]:
-        """The state of every training task."""
-        return queries.states(self.db)
+    def states(self, task_ids: Iterable[str] | None = None) -> dict[str, State]:
+        """The state of every training task, or of those named."""
+        return queries.states(self.db, task_ids)
 
     def counts(self) -> dict[State, int]:
         """How many training tasks stand in each state."""
@@ -247,9 +267,12 @@ class Ledger:
         purposes: Sequence[str] = TRAINING_SIDE,
         since: int | None = None,
         policy: str = STUDENT,
+        task_ids: Iterable[str] | None = None,
     ) -> dict[str, list[Draws]]:
         """Per task, plain draws as `states.Draws`; see `queries.plain_draws`."""
-        return queries.plain_draws(self.db, purposes=purposes, since=since, policy=policy)
+        return queries.plain_draws(
+            self.db, purposes=purposes, since=since, policy=policy, task_ids=task_ids
+        )
 
     def meta(self) -> dict[str, Any]:
         """The run's identity, as recorded."""

@@ -6,7 +6,6 @@ It only arranges; counting is in `accounts.py`, held-out pass rates in `points.p
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,9 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
     What a run is and how it ended comes from `record_facts` and `record_meta`. A value
     that was not measured is None, never 0.
     """
-    tasks = queries.tasks(db)
+    train, splits = queries.met(db), queries.split_sizes(db)
     states = queries.counts(db)
     known = {**queries.keyed(db, "meta"), **queries.keyed(db, "facts")}
-    splits = Counter(task.split for task in tasks)
-    train = [task for task in tasks if task.split is Split.TRAIN]
     window = known.get("window", accounts.DEFAULT_WINDOW)
     return {
         "schema": SCHEMA,
@@ -57,8 +54,8 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
         },
         "cold_start": accounts.cold_start(db, train, known.get("cold_draws")),
         "states": {state.value: n for state, n in states.items()},
-        "thawed": accounts.thawed(db, tasks),
-        "heldout": _heldout(db, [t for t in tasks if t.split is Split.HELDOUT]),
+        "thawed": accounts.thawed(db, train),
+        "heldout": _heldout(db, queries.tasks(db, Split.HELDOUT)),
         "teacher": accounts.teacher(
             db, known.get("teacher"), window, priced=known.get("teacher_priced", True)
         ),

@@ -18,6 +18,7 @@ from toprope.ledger.summary import summarise
 from toprope.report import curves, intervals, series, tables
 from toprope.report.heat import heat_map
 from toprope.report.plain import plain
+from toprope.report.thin import MOST_DEV, MOST_ITERATIONS, MOST_TASKS, merged, thinned
 from toprope.report.words import Closing, closing, unsafe
 from toprope.terms import State
 
@@ -64,11 +65,12 @@ def render(db: sqlite3.Connection) -> str:
 def _cards(db: sqlite3.Connection, summary: Mapping[str, Any]) -> list[str]:
     """The cards in two columns, with the heat map across both."""
     iterations = series.iterations(db)
+    shown = thinned(iterations)
     left, right, across = [_heldout(summary)], [_cold(summary)], ""
     if iterations:
         left.append(_rates(db, summary, iterations))
-        right.append(_states(db, iterations))
-        across = _heat(db, iterations)
+        right.append(_states(db, shown))
+        across = _heat(db, shown, len(iterations))
     left.append(_thaws(summary))
     right.append(_teacher(summary))
     low_left = [card("Time and compute", tables.compute(summary))]
@@ -110,20 +112,25 @@ def _rates(db: sqlite3.Connection, summary: Mapping[str, Any], iterations: list[
     )
     marks = legend([("dot-train", "training draws"), ("dot-dev", "dev, with 95 % interval")])
     lead = "Training draws go to live tasks, so their rate shows the pool as well as the policy."
+    if len(iterations) > MOST_ITERATIONS:
+        lead += f" Points are pooled over iterations; of dev at most {MOST_DEV} are drawn."
     return card("Pass rate over iterations", marks + chart, lead)
 
 
 def _states(db: sqlite3.Connection, iterations: list[int]) -> str:
-    chart = curves.states(series.state_counts(db), iterations)
+    chart = curves.states(series.state_counts(db, iterations), iterations)
     marks = legend([(f"sw s-{state}", state.value) for state in curves.STACK])
     return card("Task states", marks + chart, "How many training tasks stand where.")
 
 
 def _teacher(summary: Mapping[str, Any]) -> str:
     windows = summary["teacher"]["share_by_window"]
-    chart = curves.teacher_share(windows) if windows else "<p>No window has ended.</p>"
+    drawn = merged(windows)
+    chart = curves.teacher_share(drawn) if windows else "<p>No window has ended.</p>"
     reasons = [w["reason"] for w in windows if not w["share"]]
     lead = "Teacher- or reference-derived tokens over all tokens learned from, per window."
+    if len(drawn) < len(windows):
+        lead += f" {len(windows)} windows as {len(drawn)} bars, each the highest of its windows."
     if reasons:
         told = {curves.QUIET_WORDS.get(r, "no reason was recorded") for r in reasons}
         lead += f" Quiet windows: {escape(', '.join(sorted(told)))}."
@@ -151,8 +158,9 @@ def _thaws(summary: Mapping[str, Any]) -> str:
     return card("Thaws", intervals.thaws(thawed) + tables.thaws(summary), lead)
 
 
-def _heat(db: sqlite3.Connection, iterations: list[int]) -> str:
-    rows = series.heat_rows(db)
+def _heat(db: sqlite3.Connection, shown: list[int], iterations: int) -> str:
+    moved = series.moved(db)
+    rows = series.heat_rows(db, moved[:MOST_TASKS], shown)
     if not rows:
         return ""
     marks = legend(
@@ -160,11 +168,18 @@ def _heat(db: sqlite3.Connection, iterations: list[int]) -> str:
         + [("sw g-seeded", "seeded by the teacher"), ("sw g-control", "never seeded (control)")]
     )
     lead = (
-        f"{len(rows)} training tasks whose state changed, one row each: those once cold first, "
+        f"{_some_of(len(rows), len(moved))} training tasks whose state changed"
+        f"{', at random,' if len(rows) < len(moved) else ','} one row each, after "
+        f"{_some_of(len(shown), iterations)} iterations: those once cold first, "
         "by when they thawed. The strip on the left says what help a task had."
     )
-    body = marks + heat_map(rows, iterations) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
-    return card("Every task, every iteration", body, lead)
+    body = marks + heat_map(rows, shown) + '<p id="heat-told" aria-live="polite">&nbsp;</p>'
+    whole = len(rows) == len(moved) and len(shown) == iterations
+    return card("Every task, every iteration" if whole else "Tasks over iterations", body, lead)
+
+
+def _some_of(shown: int, every: int) -> str:
+    return f"{every:,}" if shown == every else f"{shown:,} of {every:,}"
 
 
 def _walls(summary: Mapping[str, Any]) -> str:
