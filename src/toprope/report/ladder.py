@@ -24,6 +24,7 @@ NAMES = {
     "3": "hint",
     "4": "prefix",
     "6": "demonstration",
+    "7": "logits",
 }
 
 
