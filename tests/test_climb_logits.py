@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +14,18 @@ from typing import Any
 import pytest
 
 from help_world import helped_by, write_helpable, write_tasks
-from micro_world import buggy, write_student
+from micro_world import buggy, make_tokenizer, write_student
+from sittings import sit
 from toprope.climb.run import climb
+from toprope.climb.why import why
 from toprope.ladder.logits import divergence
 from toprope.ladder.rung import Use
 from toprope.ledger import accounts
+from toprope.ledger.rows import FRESH
 from toprope.ledger.store import Ledger
+from toprope.ledger.uses import rung_uses
+from toprope.policy.whitebox import OtherTokenizer
+from toprope.report.ladder import rung_rows, rung_table
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.terms import State
 
