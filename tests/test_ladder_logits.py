@@ -52,15 +52,15 @@ def test_it_gives_up_when_its_groups_are_used_up() -> None:
     assert logits(patience=2).gave_up(given(3.0, 2.0))
 
 
-def test_it_helps_neither_the_control_nor_beyond_its_limit_nor_where_nothing_is_known() -> None:
+def test_it_helps_neither_the_control_nor_beyond_its_limit_nor_where_the_form_is_missing() -> None:
     tasks = cold(5, pilots=1, control=2)
     help_ = logits().help(tasks, iteration=1)
     assert help_ is not None
     assert [p.task.id for p in help_.practice] == [c.task.id for c in tasks[2:4]]
     assert all(p.distil and not p.hint and not p.keep for p in help_.practice)
     assert logits(left=False).help(tasks, iteration=1) is None
-    lost = [replace(c, diagnosis=Diagnosis.INFRA) for c in tasks]
-    assert logits().help(lost, iteration=1) is None
+    for unfit in (Diagnosis.INFRA, Diagnosis.MALFORMED):
+        assert logits().help([replace(c, diagnosis=unfit) for c in tasks], iteration=1) is None
 
 
 def test_it_waits_until_the_demonstrations_are_given() -> None:

@@ -37,15 +37,17 @@ class Logits:
 
     number = "7"
     name = "logits"
-    needs = "a white-box teacher with the student's tokenizer"
+    needs = "well-formed attempts, and a white-box teacher with the student's tokenizer"
     costs = "a forward pass of the teacher over a plain group, and a step on it"
 
     def __init__(self, *, tasks: int, patience: int, within: Callable[[], bool]) -> None:
         self.tasks, self.patience, self.within = tasks, patience, within
 
     def suits(self, cold: Cold) -> bool:
-        """Return True but where nothing is known: a distribution teaches the form, too."""
-        return cold.diagnosis is not Diagnosis.INFRA
+        """Return whether the student keeps to the form: else its answers end at the first token
+        that is none, and all that they show the teacher is a token of prose, which it may like.
+        """
+        return cold.diagnosis in (Diagnosis.NEAR, Diagnosis.FAR)
 
     def gave_up(self, cold: Cold) -> bool:
         """Return whether the two agree, come no nearer, or all groups are used up.
