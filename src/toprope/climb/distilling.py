@@ -14,6 +14,7 @@ from toprope.climb.learner import Learner
 from toprope.climb.meters import Shape
 from toprope.learn.distil import DistilReport, learn_distributions
 from toprope.learn.packing import GroupRow
+from toprope.ledger.accounts import tokens_read
 from toprope.ledger.store import Ledger
 from toprope.policy.device import on_device
 from toprope.terms import Episode, Outcome
@@ -40,12 +41,6 @@ def own_row(group: Sequence[Episode]) -> GroupRow | None:
     )
 
 
-def tokens_read(ledger: Ledger) -> int:
-    """Return how many tokens the white-box teacher had read by the last commit."""
-    query = "SELECT coalesce(sum(processed_tokens), 0) FROM meters WHERE phase = 'teacher'"
-    return int(ledger.db.execute(query).fetchone()[0])
-
-
 class Distiller:
     """Holds groups against the teacher, within its limit of tokens."""
 
@@ -56,14 +51,14 @@ class Distiller:
 
     def may_read(self) -> bool:
         """Return whether the limit leaves anything; `teacher.max_tokens` 0 is none."""
-        return not self.most or tokens_read(self.ledger) < self.most
+        return not self.most or tokens_read(self.ledger.db) < self.most
 
     def learn(self, groups: Sequence[Sequence[Episode]]) -> list[Read | None]:
         """Take a step on each group, in order; None for one that is lost or beyond the limit.
 
         They have moments of their own, as seeds have: a divergence is not on the scale of RL.
         """
-        read = tokens_read(self.ledger)
+        read = tokens_read(self.ledger.db)
         found: list[Read | None] = []
         with self.learner.optimiser.fresh():
             for group in groups:

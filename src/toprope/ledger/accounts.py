@@ -160,9 +160,7 @@ def teacher(
         "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), "
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
     ).fetchone()
-    read = db.execute(
-        "SELECT coalesce(sum(processed_tokens), 0) FROM meters WHERE phase = 'teacher'"
-    ).fetchone()[0]
+    read = tokens_read(db)
     windows = teacher_windows(db, window)
     last = db.execute(f"SELECT max(iteration) FROM seeds WHERE {queries.TAUGHT}").fetchone()[0]
     return {
@@ -174,6 +172,12 @@ def teacher(
         "quiet_reason": windows[-1]["reason"] if windows else None,
         "last_used_iteration": last,
     }
+
+
+def tokens_read(db: sqlite3.Connection) -> int:
+    """How many tokens a white-box teacher had read for its distributions by the last commit."""
+    query = "SELECT coalesce(sum(processed_tokens), 0) FROM meters WHERE phase = 'teacher'"
+    return int(db.execute(query).fetchone()[0])
 
 
 def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ NAMES = {
     "6": "demonstration",
     "7": "logits",
 }
+READING = "7"
 
 
 def rung_rows(run_dir: Path | str) -> list[dict[str, Any]]:
@@ -83,6 +84,8 @@ def _rung(
         "WHERE rung = ?",
         [rung],
     ).fetchone()
+    if rung == READING:  # it asks for nothing: the teacher reads what the student wrote
+        teacher += accounts.tokens_read(db)
     derived = dict(
         db.execute(
             "SELECT kind, sum(tokens) FROM seeds WHERE rung = ? AND kind != ? GROUP BY kind",
