@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from micro_world import make_tokenizer
 from tiny_models import FAMILIES, tiny_model
 from toprope.climb.meters import Meters, Shape
+from toprope.learn.distil import learn_distributions
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations, learn_groups
@@ -112,6 +113,21 @@ def test_a_demonstration_step_is_counted_as_torch_counts_it(model: Any) -> None:
     ours = Shape.of(model).training(report.positions, report.pairs, report.logits)
     assert ours == pytest.approx(by_torch, rel=0.05)
     assert report.processed_tokens == sum(row.width for row in rows) < report.positions
+
+
+def test_a_step_towards_a_teacher_is_counted_for_both_models(model: Any) -> None:
+    teacher = tiny_model("qwen2", vocabulary=len(TOKENIZER), **{**WIDE, "hidden_size": 96})
+    teacher.set_attn_implementation(attention.NAME)
+    rows, optimiser = random_rows(5, 8), MasterAdam(model)
+    by_torch, report = counted(
+        lambda: learn_distributions(
+            model, teacher, optimiser, rows, learning_rate=1e-4, token_limit=12, most_tokens=300
+        )
+    )
+    computed = report.positions, report.pairs, report.logits
+    ours = Shape.of(model).training(*computed, logits_again=False)
+    ours += Shape.of(teacher).forward(*computed)
+    assert ours == pytest.approx(by_torch, rel=0.05)
 
 
 def test_seconds_go_to_the_innermost_phase_and_draining_starts_anew() -> None:

@@ -90,6 +90,7 @@ class ClimbConfig(Section):
                 f"{self.teacher.kind!r}: "
                 "name a teacher, or take it out of ladder.rungs"
             )
+        self._whitebox_contradictions()
         if len(rungs) > 1 and rungs != (0, 6) and not looks_again:
             raise ValueError(
                 "ladder.rungs help piloted tasks only: raise seeding.pilot_tasks or "
@@ -127,6 +128,23 @@ class ClimbConfig(Section):
         if not limits.minutes and not limits.flops and limits.steps >= 10_000:
             raise ValueError(
                 "without limits.minutes or limits.flops a run needs limits.steps below 10000"
+            )
+
+    def _whitebox_contradictions(self) -> None:
+        named, wanted = self.teacher.whitebox, 7 in self.ladder.rungs
+        if wanted and not named:
+            raise ValueError(
+                "rung 7 compares distributions but teacher.whitebox is empty: name a model with "
+                "the student's tokenizer, or take 7 out of ladder.rungs"
+            )
+        if named and not wanted:
+            raise ValueError(
+                "teacher.whitebox is set but ladder.rungs has no 7: take out one of them"
+            )
+        if named and named == self.student.model:
+            raise ValueError(
+                "teacher.whitebox is the student itself, from which nothing can be learned: name "
+                "a stronger model of its family"
             )
 
     def _sampler_contradictions(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
+from toprope.climb.distilling import Distiller
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
 from toprope.climb.play import Plan, Player
@@ -43,6 +44,7 @@ class Crew:
     watch: Watch
     heldout: Sequence[Task]
     teacher: Teacher | None = None
+    distiller: Distiller | None = None
     version: int = 0
     episodes: list[Episode] = field(default_factory=list)
 

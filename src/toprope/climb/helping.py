@@ -12,7 +12,7 @@ from toprope.harness.encode import answer_ids
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
-from toprope.ledger.rows import FORM, SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.rows import FORM, FRESH, SELF, Meter, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
 from toprope.terms import Attempt, State
 
@@ -20,7 +20,7 @@ Tell = Callable[[int, str], None]
 ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
 ENDED = "teacher_ended"  # the note of why the teacher gives no more: budget or unreachable
 DEMONSTRATED = "demonstration"
-RECORDED, REFERENCE, FRESH = "recorded", "reference", "fresh"
+RECORDED, REFERENCE = "recorded", "reference"
 REPLAYED = "replayed"  # the kind of a seed that some run paid for before
 KINDS = {
     "none": SELF, "recorded": RECORDED, "reference": REFERENCE, "openai": FRESH, "llama": FRESH,
@@ -31,7 +31,7 @@ KINDS = {
 def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     """Give every help that is due; return whether demonstrations changed the policy."""
     cold = crew.cold()
-    practised = {rung.number for rung in crew.ladder.between}
+    practised = {rung.number for rung in crew.ladder.practised}
     diagnosis = crew.ledger.last_note("diagnosis") or {}
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
     seeded = asked = False
@@ -74,6 +74,8 @@ def quiet_reason(crew: Crew) -> str:
     ended = crew.ledger.last_note(ENDED)
     if ended:
         return str(ended)
+    if crew.distiller is not None and not crew.distiller.may_read():
+        return "budget"
     used = crew.ledger.db.execute(
         "SELECT count(*) FROM seeds WHERE rung = ?", [DEMONSTRATION]
     ).fetchone()[0]
@@ -86,7 +88,7 @@ def park(crew: Crew, iteration: int) -> None:
 
     A ladder that only gives demonstrations has no more to say of a task than the pilots do.
     """
-    if not crew.ladder.between:
+    if not crew.ladder.practised:
         return
     cold, allowed = crew.cold(), crew.ladder.numbers
     now = crew.ledger.states(one.task.id for one in cold)

@@ -56,10 +56,13 @@ class Shape:
         attention = 4 * self.layers * self.width * pairs
         return 2 * self.body * positions + attention + 2 * self.head * logits
 
-    def training(self, positions: float, pairs: float, logits: float) -> float:
-        """Return the FLOPs of forward and backward; the head's logits are computed twice."""
+    def training(
+        self, positions: float, pairs: float, logits: float, *, logits_again: bool = True
+    ) -> float:
+        """Return the FLOPs of forward and backward, the head's forward twice if `logits_again`."""
         spared = 2 * self.frozen * positions + 2 * self.frozen_head * logits
-        return 3 * self.forward(positions, pairs, logits) + 2 * self.head * logits - spared
+        again = 2 * self.head * logits if logits_again else 0.0
+        return 3 * self.forward(positions, pairs, logits) + again - spared
 
 
 @dataclass

@@ -1,8 +1,9 @@
-"""Carries out the groups that rungs 1 to 4 give: draws, learns, and books what it took.
+"""Carries out the groups that rungs 1 to 4 and 7 give: draws, learns, and books what it took.
 
 A plain group is drawn first, as evidence: a task that it thaws gets no help any more. Then
-come the helped groups, one step of reinforcement on them apart from the live tasks', and
-last the imitation of what the student found by itself.
+come the helped groups, one step of reinforcement on them apart from the live tasks', the
+imitation of what the student found by itself, and last the steps towards a teacher that
+reads along.
 """
 
 from __future__ import annotations
@@ -13,13 +14,24 @@ from dataclasses import dataclass, field, replace
 
 from toprope.climb import books
 from toprope.climb.crew import Crew
+from toprope.climb.distilling import Read
 from toprope.climb.play import Plan
 from toprope.harness.encode import begun_ids, prompt_ids
 from toprope.harness.lines import express
+from toprope.ladder.logits import setting
 from toprope.ladder.partial_credit import credit
 from toprope.ladder.retry import feedback
 from toprope.ladder.rung import Demonstration, Help, Practice
-from toprope.ledger.rows import BESIDE, HELPED, IN_PROMPT, NOT_GIVEN, SELF, RungUse, Seed
+from toprope.ledger.rows import (
+    BESIDE,
+    FRESH,
+    HELPED,
+    IN_PROMPT,
+    NOT_GIVEN,
+    SELF,
+    RungUse,
+    Seed,
+)
 from toprope.ledger.states import Draws
 from toprope.terms import Episode, Mode, Outcome, State
 
@@ -38,6 +50,7 @@ class _Round:
     plain: list[Episode] = field(default_factory=list)
     helped: list[Episode] = field(default_factory=list)
     learned: int = 0  # own tokens that a loss was taken on
+    read: Read | None = None  # what a teacher that read along found
 
     @property
     def credit(self) -> bool:
@@ -73,6 +86,7 @@ def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bo
     _draw_helped(crew, iteration, still)
     _reinforce(crew, rounds)
     _imitate_own(crew, iteration, still)
+    _distil(crew, iteration, still)
     _book(crew, iteration, version, given, still, kind, time.monotonic() - began)
     return crew.version != version
 
@@ -184,6 +198,23 @@ def _imitate_own(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
         crew.ledger.record_seeds(seeds)
 
 
+def _distil(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
+    """Draw the plain groups of rung 7 towards the teacher that reads along, and book it."""
+    mine = [r for r in rounds if r.practice.distil]
+    if not mine or crew.distiller is None:
+        return
+    seeds: list[Seed] = []
+    for round_, read in zip(mine, crew.distiller.learn([r.plain for r in mine]), strict=True):
+        if read is None:
+            continue
+        round_.read, tokens = read, read.own_tokens
+        round_.learned += tokens
+        task_id = round_.practice.task.id
+        seeds.append(Seed(iteration, 0, task_id, round_.rung, "", FRESH, tokens))
+    crew.version += bool(seeds)
+    crew.ledger.record_seeds(seeds)
+
+
 def own_successes(crew: Crew, group: Sequence[Episode]) -> list[Demonstration]:
     """Return the distinct successes of a group, token by token as they were sampled."""
     found: dict[tuple[int, ...], Demonstration] = {}
@@ -219,11 +250,12 @@ def _book(
             iteration=iteration,
             task_id=r.practice.task.id,
             rung=r.rung,
-            teacher_tokens=asked.get((r.rung, r.practice.task.id), 0),
+            teacher_tokens=asked.get((r.rung, r.practice.task.id), 0)
+            + (r.read.teacher_tokens if r.read else 0),
             student_tokens=r.learned + sum(len(e.sampled_ids) for e in (*r.plain, *r.helped)),
             before_s=r.before.successes,
             before_n=r.before.draws,
-            setting=r.practice.setting,
+            setting=setting(r.read.nats) if r.read else r.practice.setting,
             version=version,
             helped_s=sum(e.verdict.outcome is Outcome.PASSED for e in r.results),
             helped_n=len(r.results),

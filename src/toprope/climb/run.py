@@ -42,6 +42,8 @@ def climb(
     taskset = load_taskset(config.taskset)
     environments = load_environments(config.taskset)
     student = resolve(config.student.model)
+    named = config.teacher.whitebox
+    whitebox = resolve(named) if named else None
     with ExitStack() as held:
         if sandbox is None:
             refuse_foreign(taskset.tasks, environments, lacking)
@@ -65,6 +67,7 @@ def climb(
                 teacher=teacher,
                 sandbox=sandbox,
                 watch=watch,
+                whitebox=whitebox,
             )
             held.callback(crew.ledger.close)
             _climb(crew)

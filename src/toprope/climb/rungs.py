@@ -12,6 +12,7 @@ from toprope.harness.encode import answer_length, has_form
 from toprope.ladder.demonstration import Demonstrate
 from toprope.ladder.hint import Hint
 from toprope.ladder.ladder import Ladder
+from toprope.ladder.logits import Logits
 from toprope.ladder.partial_credit import PartialCredit
 from toprope.ladder.prefix import Prefix
 from toprope.ladder.resample import Resample
@@ -27,11 +28,13 @@ def build_ladder(
     tokenizer: Any,
     asked: Callable[[], bool],
     pool: Callable[[], Sequence[Cold] | None] = lambda: None,
+    may_read: Callable[[], bool] = lambda: True,
 ) -> Ladder:
     """Return the ladder of a run; rungs that need a teacher are left out without one.
 
     `asked` says whether demonstrations were asked for already, `pool` gives the tasks that
-    they are of, None for the cold ones.
+    they are of, None for the cold ones. `may_read` says whether a white-box
+    teacher's limit leaves anything.
     """
     allowed, settings, seeding = config.ladder.rungs, config.ladder, config.seeding
     form = config.teacher.kind == "form"
@@ -60,4 +63,6 @@ def build_ladder(
                 wanted_outcome=Outcome.FAILED if form else Outcome.PASSED,
             )
         )
+    if 7 in allowed:
+        rungs.append(Logits(within=may_read, **bounds))
     return Ladder(rungs)

@@ -15,7 +15,7 @@ TEACHER_LIMITS = (
     "max_tokens", "max_calls", "max_usd", "key_variable", "concurrency", "requests_per_minute",
     "tokens_per_minute", "tries", "back_off_s", "connect_s", "read_s", "total_s", "threads",
 )  # fmt: skip
-RUNGS = (0, 1, 2, 3, 4, 6)
+RUNGS = (0, 1, 2, 3, 4, 6, 7)
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -56,12 +56,14 @@ class Teacher(Section):
     `kind` is `none`, `recorded`, `reference`, `openai` (an endpoint), `llama` (a GGUF file that
     is served on this machine) or `form` (well-formed wrong edits, a control). A limit or price of
     0 is none. Money is limited where a price is set, calls and money where a teacher is asked live.
+    `whitebox` names the model that rung 7 reads with, whoever else teaches.
     """
 
     kind: Literal["none", "recorded", "reference", "openai", "llama", "form"] = "recorded"
     recording: str = "default"
     endpoint: str = ""
     model: str = ""
+    whitebox: str = ""
     key_variable: str = "TOPROPE_TEACHER_KEY"
     max_tokens: Count = 2_000_000
     max_calls: Count = 500

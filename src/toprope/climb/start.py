@@ -14,6 +14,7 @@ import toprope
 from toprope.climb import choose, memory
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
+from toprope.climb.distilling import Distiller
 from toprope.climb.helping import ASKED
 from toprope.climb.journal import TeacherAnswers
 from toprope.climb.learner import Learner
@@ -33,6 +34,7 @@ from toprope.policy.adapters import add_adapters
 from toprope.policy.device import find_device
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.supported import require_supported
+from toprope.policy.whitebox import load_whitebox
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.teacher.live import LiveTeacher
@@ -50,8 +52,9 @@ def assemble(
     teacher: Teacher | None,
     sandbox: Sandbox,
     watch: Watch,
+    whitebox: Path | None = None,
 ) -> Crew:
-    """Return the crew of a run whose folder is already claimed."""
+    """Return the crew of a run whose folder is already claimed; `whitebox` is rung 7's model."""
     memory.keep_freed_memory()
     if config.limits.threads:
         torch.set_num_threads(config.limits.threads)
@@ -67,6 +70,7 @@ def assemble(
     ledger.record_facts(
         {
             **_facts(config, folder, taskset, student, sandbox),
+            **({} if whitebox is None else {"whitebox": whitebox.name}),
             "teacher_parameters": teacher.parameters if teacher is not None else None,
             "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
         }
@@ -85,6 +89,12 @@ def assemble(
         dialect = DIALECTS[config.student.dialect]
         return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
 
+    learner = Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student))
+    distiller = None
+    if whitebox is not None:
+        target = load_whitebox(whitebox, tokenizer, device=config.student.device)
+        distiller = Distiller(learner, target, ledger)
+
     return Crew(
         config=config,
         taskset=taskset,
@@ -93,18 +103,20 @@ def assemble(
         ledger=ledger,
         meters=meters,
         player=player(model),
-        learner=Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student)),
+        learner=learner,
         ladder=build_ladder(
             config,
             teacher,
             tokenizer,
             lambda: ledger.last_note(ASKED) is not None,
             lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
+            may_read=distiller.may_read if distiller is not None else lambda: True,
         ),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,
         heldout=heldout,
         teacher=teacher,
+        distiller=distiller,
     )
 
 

@@ -17,7 +17,7 @@ from toprope.climb.pastrun import PastRun
 from toprope.climb.rungs import build_ladder
 from toprope.climb.seedpool import divided
 from toprope.ladder.ladder import DEMONSTRATION, Ladder
-from toprope.ladder.rung import Cold
+from toprope.ladder.rung import Cold, Rung
 from toprope.ledger import queries
 from toprope.ledger.diagnosis import Diagnosis
 from toprope.ledger.rows import NOT_GIVEN, TaskRow
@@ -123,6 +123,11 @@ def _set_aside(config: ClimbConfig) -> set[str]:
     return {task.id for task in aside}
 
 
+def _may_help(rung: Rung, cold: Cold) -> bool:
+    dear = rung.number >= DEMONSTRATION
+    return dear and rung.suits(cold) and not rung.gave_up(cold)
+
+
 def _action(ladder: Ladder, one: Cold) -> str:
     look = f"another look from iteration {one.last_look + 2**one.pilots} on"
     if one.never_seeded:
@@ -131,7 +136,7 @@ def _action(ladder: Ladder, one: Cold) -> str:
         return f"{look}, before any help"
     rung = ladder.turn_of(one)
     if rung is None:
-        dearest = [r for r in ladder.rungs if r.number >= DEMONSTRATION and not r.gave_up(one)]
+        dearest = [r for r in ladder.rungs if _may_help(r, one)]
         rung = next(iter(dearest), None)
     if rung is None:
         return f"{look}, for no allowed rung can help it"

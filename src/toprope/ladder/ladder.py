@@ -15,7 +15,8 @@ class Ladder:
 
     Of the rungs above, a task gets the cheapest that its diagnosis suits and that has not
     given up on it, and leaves it with its first thaw. Demonstrations are given once: they wait
-    until no cheaper rung is at work, or until there are tasks enough for all of them.
+    until no cheaper rung is at work, or until there are tasks enough for all of them; a dearer
+    rung than they are waits until they are given.
 
     Unless nearly the whole pool is malformed: then what is missing is the protocol, more
     samples of nothing help nobody, and the demonstrations see every cold task at once.
@@ -24,6 +25,7 @@ class Ladder:
     def __init__(self, rungs: Sequence[Rung]) -> None:
         self.rungs = sorted(rungs, key=lambda rung: rung.number)
         self.between = [r for r in self.rungs if SAMPLES < r.number < DEMONSTRATION]
+        self.practised = [r for r in self.rungs if r.number not in (SAMPLES, DEMONSTRATION)]
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -54,6 +56,8 @@ class Ladder:
             mine = cold if rung.number == SAMPLES else turns.get(rung.number, [])
             if rung.number >= DEMONSTRATION:
                 mine = self._left_over(piloted, turns, rung)
+            if rung.number > DEMONSTRATION and any(r.waiting(cold) for r in self.rungs):
+                continue
             help_ = rung.help(mine, iteration=iteration)
             if help_ is None:
                 continue

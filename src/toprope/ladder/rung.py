@@ -63,9 +63,10 @@ class Demonstration:
 class Practice:
     """A group that a cold task is drawn and learned from, beside a plain one.
 
-    `mode` says what help it gets: PLAIN none (`credit` alone), HINTED the text `hint`,
+    `mode` says what help it gets: PLAIN none (`credit` or `distil` alone), HINTED the text `hint`,
     PREFIXED the first `keep` tokens of `action`, RETRIED its own failing attempt. With
-    `credit` the plain group's rewards are shares of the hidden tests (rung 1).
+    `credit` the plain group's rewards are shares of the hidden tests (rung 1), with `distil`
+    its tokens are drawn towards a teacher's distributions (rung 7).
     """
 
     task: Task
@@ -75,6 +76,7 @@ class Practice:
     action: str = ""
     keep: int = 0
     credit: bool = False
+    distil: bool = False
     attempt_id: str = ""
 
 

@@ -55,15 +55,21 @@ class _Work:
         self.logits += len(packed.target_T)
 
 
-def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:
-    """Return the log-probabilities (T,) of the own tokens of a packed batch."""
+def own_states(model: Any, packed: Packed, source_T: torch.Tensor) -> torch.Tensor:
+    """Return the final hidden states (T, D) at flat indices into a packed batch."""
     hidden = model.model(
         input_ids=packed.input_ids,
         position_ids=packed.position_ids,
         attention_mask=packed.mask,
         use_cache=False,
     ).last_hidden_state
-    states = hidden.reshape(-1, hidden.shape[-1]).index_select(0, packed.source_T)
+    states: torch.Tensor = hidden.reshape(-1, hidden.shape[-1]).index_select(0, source_T)
+    return states
+
+
+def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:
+    """Return the log-probabilities (T,) of the own tokens of a packed batch."""
+    states = own_states(model, packed, packed.source_T)
     return token_logprobs(states, model.lm_head.weight, packed.target_T)
 
 

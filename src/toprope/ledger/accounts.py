@@ -154,23 +154,31 @@ def teacher(
 ) -> dict[str, Any]:
     """What the teacher was asked, what it cost, and how much of the learning was its own.
 
+    Tokens are those of its attempts, and those that it read for its distributions.
     What it cost is None where no price was known (`priced`) and anything was asked.
     """
     calls, tokens, cost = db.execute(
         "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), "
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls"
     ).fetchone()
+    read = tokens_read(db)
     windows = teacher_windows(db, window)
     last = db.execute(f"SELECT max(iteration) FROM seeds WHERE {queries.TAUGHT}").fetchone()[0]
     return {
         "name": name,
         "calls": calls,
-        "tokens": tokens,
+        "tokens": tokens + read,
         "cost_usd": cost if priced or not calls else None,
         "share_by_window": windows,
         "quiet_reason": windows[-1]["reason"] if windows else None,
         "last_used_iteration": last,
     }
+
+
+def tokens_read(db: sqlite3.Connection) -> int:
+    """How many tokens a white-box teacher had read for its distributions by the last commit."""
+    query = "SELECT coalesce(sum(processed_tokens), 0) FROM meters WHERE phase = 'teacher'"
+    return int(db.execute(query).fetchone()[0])
 
 
 def teacher_windows(db: sqlite3.Connection, window: int) -> list[dict[str, Any]]:
@@ -247,10 +255,14 @@ def _trained(db: sqlite3.Connection) -> dict[int, int]:
 
 
 def compute(db: sqlite3.Connection, peak_rss_gb: float | None) -> dict[str, Any]:
-    """Tokens, FLOPs, seconds and episodes, summed over the committed iterations."""
+    """Tokens, FLOPs, seconds and episodes, summed over the committed iterations.
+
+    Tokens and episodes are the student's; what a teacher read is told with the teacher.
+    """
     totals = db.execute(
         "SELECT coalesce(sum(processed_tokens), 0), coalesce(sum(sampled_tokens), 0), "
-        "coalesce(sum(trained_tokens), 0), coalesce(sum(episodes), 0) FROM meters"
+        "coalesce(sum(trained_tokens), 0), coalesce(sum(episodes), 0) FROM meters "
+        "WHERE phase <> 'teacher'"
     ).fetchone()
     flops = _folded(
         db, "SELECT phase, sum(flops) FROM meters GROUP BY phase", ("sample", "eval", "teacher")

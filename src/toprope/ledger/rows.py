@@ -27,6 +27,7 @@ AFTER_SEEDING = "eval:after_seeding"
 AFTER = "eval:after"
 TRAINING_SIDE = (COLD, PILOT, TRAIN, REVIEW, THAW_CHECK, BESIDE)
 
+FRESH = "fresh"  # the kind of a seed that a teacher gave to this run
 SELF = "self"  # the kind of a seed that the student found itself: no teacher token
 FORM = "form"  # of one that shows the form of an answer and no right one: no teacher token
 NOT_GIVEN = "nothing to give"  # the setting of a rung that found nothing to help with
@@ -156,6 +157,7 @@ class Meter:
 
     Phases: "sample", "eval", "seed" (a seed's optimiser steps), "train" (RL steps),
     "help" (RL steps on the groups of a rung), "teacher" (as if live).
+    What the phase "teacher" has processed was read for its distributions (rung 7).
     `trained_tokens` are the tokens that a loss was taken on.
     """
 

@@ -24,7 +24,9 @@ NAMES = {
     "3": "hint",
     "4": "prefix",
     "6": "demonstration",
+    "7": "logits",
 }
+READING = "7"
 
 
 def rung_rows(run_dir: Path | str) -> list[dict[str, Any]]:
@@ -82,6 +84,8 @@ def _rung(
         "WHERE rung = ?",
         [rung],
     ).fetchone()
+    if rung == READING:  # it asks for nothing: the teacher reads what the student wrote
+        teacher += accounts.tokens_read(db)
     taught = f"SELECT kind, sum(tokens) FROM seeds WHERE rung = ? AND {queries.TAUGHT}"
     derived = dict(db.execute(f"{taught} GROUP BY kind", [rung]).fetchall())
     return _row(
