@@ -29,6 +29,8 @@ from toprope.report.ladder import rung_rows, rung_table
 from toprope.sandbox import Sandbox, open_sandbox
 from toprope.terms import State
 
+pytestmark = pytest.mark.slow  # trains students of its own, and climbs with each of them
+
 
 def mends(rng: random.Random, count: int) -> list[tuple[str, str]]:
     """A batch of what the teacher is taught: asked "now", mend the wrong line."""

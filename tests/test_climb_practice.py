@@ -32,6 +32,8 @@ from toprope.sandbox import Sandbox, open_sandbox
 from toprope.tasks import Taskset, load_taskset
 from toprope.terms import Episode, Mode, Outcome, State, Verdict
 
+pytestmark = pytest.mark.slow  # trains students of its own, and climbs with each of them
+
 PRACTISED = ("1", "2", "3", "4")
 
 
