@@ -25,7 +25,7 @@ from toprope.ledger.rows import (
     TaskRow,
     TeacherCall,
 )
-from toprope.ledger.schema import LedgerError, LedgerFullError, open_for_reading
+from toprope.ledger.schema import SCHEMA_VERSION, LedgerError, LedgerFullError, open_for_reading
 from toprope.ledger.states import Draws, Transition
 from toprope.ledger.store import Ledger
 from toprope.ledger.uses import rung_uses
@@ -256,7 +256,7 @@ def test_a_full_disk_is_told_and_loses_nothing(ledger, tmp_path):
 def test_another_schema_version_is_named(ledger, tmp_path):
     ledger.db.execute("PRAGMA user_version = 7")
     ledger.close()
-    with pytest.raises(LedgerError, match="version 7, this toprope reads version 2"):
+    with pytest.raises(LedgerError, match=f"version 7, this toprope reads version {SCHEMA_VERSION}"):
         Ledger.open(tmp_path)
     with pytest.raises(LedgerError, match="version 7"):
         open_for_reading(tmp_path / "ledger.sqlite")

@@ -198,6 +198,7 @@ def test_what_cannot_be_a_task_is_said_with_a_command(tmp_path):
             find_failing(broken, sandbox)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_its_code_and_leaves_the_repository_alone(repository, tmp_path):
     asked, released = threading.Event(), threading.Event()
 
