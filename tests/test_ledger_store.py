@@ -256,7 +256,8 @@ def test_a_full_disk_is_told_and_loses_nothing(ledger, tmp_path):
 def test_another_schema_version_is_named(ledger, tmp_path):
     ledger.db.execute("PRAGMA user_version = 7")
     ledger.close()
-    with pytest.raises(LedgerError, match=f"version 7, this toprope reads version {SCHEMA_VERSION}"):
+    told = f"version 7, this toprope reads version {SCHEMA_VERSION}"
+    with pytest.raises(LedgerError, match=told):
         Ledger.open(tmp_path)
     with pytest.raises(LedgerError, match="version 7"):
         open_for_reading(tmp_path / "ledger.sqlite")
