@@ -113,12 +113,7 @@ def command(
     except NothingFails as nothing:
         echo(str(nothing), err=True)
         raise typer.Exit(NOTHING_FAILS) from None
-    if as_json:
-        typer.echo(as_json_text(ended))
-    else:
-        print_ended(ended)
-    if not ended.isolated:
-        typer.secho("unsafe: model-written code ran without isolation", fg="red", err=True)
+    _print(ended, as_json)
     if ended.end != SOLVED:
         raise typer.Exit(UNSOLVED)
     if out:
@@ -127,6 +122,15 @@ def command(
     if apply:
         write_into(path, ended.start, ended.changes)
         echo(f"applied to {', '.join(ended.changes)}", err=True)
+
+
+def _print(ended: Ended, as_json: bool) -> None:
+    if as_json:
+        typer.echo(as_json_text(ended))
+    else:
+        print_ended(ended)
+    if not ended.isolated:
+        typer.secho("unsafe: model-written code ran without isolation", fg="red", err=True)
 
 
 def _with_line(asked: Asked) -> Ended:
