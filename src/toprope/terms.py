@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class TopropeError(Exception):
@@ -235,8 +236,21 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """What an episode was shown between two turns, after so many of its sampled ids."""
+
+    after: int
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
-    """One attempt, token-exact: ids shown, ids sampled with the sampler's log-probabilities."""
+    """One attempt, token-exact: ids shown, ids sampled with the sampler's log-probabilities.
+
+    Over several turns `sampled_ids` are those of all turns, end to end, and `observed` says
+    what stood between them; `changes` are the files that it handed in, packed as by
+    `harness.turns.state`.
+    """
 
     id: str
     task_id: str
@@ -249,6 +263,8 @@ class Episode:
     text: str
     stop: str
     verdict: Verdict
+    observed: tuple[Observed, ...] = ()
+    changes: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from toprope.climb.play import Plan, Player
+from toprope.climb.play import Plan, Plays
 from toprope.ledger import states
 from toprope.ledger.diagnosis import Diagnosis, Draw
 from toprope.ledger.diagnosis import diagnose as diagnosed
@@ -29,7 +29,7 @@ UNPROVEN = (State.UNSEEN, State.COLD, State.PARKED)
 
 def record(
     ledger: Ledger,
-    player: Player,
+    player: Plays,
     plans: Sequence[Plan],
     groups: Sequence[Sequence[Episode]],
     *,
@@ -69,7 +69,7 @@ def record(
 
 def _second_look(
     ledger: Ledger,
-    player: Player,
+    player: Plays,
     plans: Sequence[Plan],
     groups: Sequence[Sequence[Episode]],
 ) -> dict[str, bool | None]:

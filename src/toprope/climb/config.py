@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from toprope.climb.settings import (
+    TURN_RUNGS,
     Climbing,
     ColdStart,
     Evaluation,
@@ -22,6 +23,7 @@ from toprope.climb.settings import (
     Seeding,
     Student,
     Teacher,
+    Turns,
 )
 from toprope.terms import TopropeError
 
@@ -36,6 +38,7 @@ class ClimbConfig(Section):
     taskset: str = "default"
     seed: int = 0
     student: Student = Student()
+    turns: Turns = Turns()
     teacher: Teacher = Teacher()
     cold_start: ColdStart = ColdStart()
     seeding: Seeding = Seeding()
@@ -49,15 +52,16 @@ class ClimbConfig(Section):
     def _nobody_demonstrates(cls, values: Any) -> Any:
         """Without a teacher or rung 6 there are no demonstrations, unless someone asks for both."""
         sections = values if isinstance(values, dict) else {}
+        sections = _answered_over_turns(sections)
         teacher, seeding = sections.get("teacher", {}), sections.get("seeding", {})
         ladder = sections.get("ladder", {})
         if not all(isinstance(one, dict) for one in (teacher, seeding, ladder)):
-            return values
+            return sections
         rungs = ladder.get("rungs", (6,))
         without = isinstance(rungs, list | tuple) and 6 not in rungs
         if teacher.get("kind") == "none" or without:
             return {**sections, "seeding": {"demonstrations": 0, **seeding}}
-        return values
+        return sections
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> ClimbConfig:
@@ -65,6 +69,7 @@ class ClimbConfig(Section):
         self._ladder_contradictions()
         self._teacher_contradictions()
         self._sampler_contradictions()
+        self._turn_contradictions()
         self._limit_contradictions()
         return self
 
@@ -161,8 +166,41 @@ class ClimbConfig(Section):
         if student.endpoint and student.sampler != "vllm":
             raise ValueError("student.endpoint is set: student.sampler must be 'vllm' to use it")
 
+    def _turn_contradictions(self) -> None:
+        turns, student = self.turns, self.student
+        if not turns.dialect:
+            return
+        beyond = [rung for rung in self.ladder.rungs if rung not in TURN_RUNGS]
+        if beyond:
+            raise ValueError(
+                f"turns.dialect is set, and rung {beyond[0]} helps answers of one turn: take it "
+                "out of ladder.rungs"
+            )
+        if student.sampler != "torch":
+            raise ValueError(
+                "turns.dialect is set, but a server draws answers of one turn: set student.sampler "
+                "to 'torch'"
+            )
+        if self.cold_start.granted_tasks:
+            raise ValueError(
+                "turns.dialect is set, but the protocol is granted to answers of one turn: set "
+                "cold_start.granted_tasks to 0"
+            )
+        if student.max_tokens >= turns.context:
+            raise ValueError(
+                "student.max_tokens, the longest turn, leaves nothing of turns.context: raise it"
+            )
+
     def _looks_again(self) -> bool:
         return bool(self.seeding.pilot_tasks + self.climbing.pilots_per_step)
+
+
+def _answered_over_turns(sections: dict[str, Any]) -> dict[str, Any]:
+    """Grant no protocol to episodes over turns, unless someone asks for both."""
+    turns, cold_start = sections.get("turns", {}), sections.get("cold_start", {})
+    if not isinstance(turns, dict) or not isinstance(cold_start, dict) or not turns.get("dialect"):
+        return sections
+    return {**sections, "cold_start": {"granted_tasks": 0, **cold_start}}
 
 
 def recipe_names() -> list[str]:

@@ -14,7 +14,7 @@ from toprope.climb.config import ClimbConfig
 from toprope.climb.distilling import Distiller
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
-from toprope.climb.play import Plan, Player
+from toprope.climb.play import Plan, Player, Plays
 from toprope.climb.rundir import RunDir
 from toprope.climb.seedpool import divided
 from toprope.climb.status import Watch
@@ -37,10 +37,10 @@ class Crew:
     student: Path
     ledger: Ledger
     meters: Meters
-    player: Player
+    player: Plays
     learner: Learner
     ladder: Ladder
-    base_player: Callable[[], Player]
+    base_player: Callable[[], Plays]
     watch: Watch
     heldout: Sequence[Task]
     teacher: Teacher | None = None
@@ -68,6 +68,12 @@ class Crew:
         )
         self.keep(groups)
         return groups
+
+    @property
+    def answers(self) -> Player:
+        """The player of a student that answers once; the settings keep others from needing it."""
+        assert isinstance(self.player, Player)
+        return self.player
 
     def keep(self, groups: Sequence[Sequence[Episode]]) -> None:
         """Add episodes to those that the iteration's commit will write out."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from toprope.climb import choose, measure
+from toprope.climb import choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
-from toprope.harness.encode import answer_ids
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
@@ -40,8 +39,7 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
             tell(iteration, f"imitating {len(help_.demonstrations)} demonstrations")
-            _imitate(crew, iteration, help_)
-            seeded = True
+            seeded = _imitate(crew, iteration, help_)
         elif help_.pilots:
             measure.pilot(crew, iteration, help_.pilots, crew.config.seeding.pilot_draws)
         elif help_.rung in practised:
@@ -120,17 +118,22 @@ def look_again(crew: Crew, iteration: int) -> None:
         measure.pilot(crew, iteration, part, settings.pilot_draws)
 
 
-def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
-    """Learn from demonstrations and book every token that came from the teacher."""
+def _imitate(crew: Crew, iteration: int, help_: Help) -> bool:
+    """Learn from demonstrations and book every token that came from the teacher.
+
+    Returns whether there was anything to learn from.
+    """
+    demonstrations = retelling.as_done(crew, iteration, help_.demonstrations)
+    if not demonstrations:
+        return False
     kind = KINDS[crew.config.teacher.kind]
     paid_before = {attempt.id for attempt in help_.attempts if attempt.cached}
     spent: dict[str, int] = {}
     own: dict[str, int] = {}
     seeds = []
     began, version = time.monotonic(), crew.version
-    player = crew.player
-    for demo in help_.demonstrations:
-        tokens = len(answer_ids(player.tokenizer, player.dialect, demo.task, demo.action))
+    for demo in demonstrations:
+        tokens = crew.learner.own_tokens(demo)
         own[demo.task.id] = own.get(demo.task.id, 0) + tokens * crew.config.seeding.epochs
         spent[demo.task.id] = demo.teacher_tokens
         seeds.append(
@@ -141,7 +144,7 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
             )
         )  # fmt: skip
     rates = {task_id: crew.plain_rate(task_id) for task_id in spent}
-    crew.learner.imitate(help_.demonstrations, seed=crew.config.seed)
+    crew.learner.imitate(demonstrations, seed=crew.config.seed)
     crew.version += 1
     crew.ledger.record_seeds(seeds)
     each = (time.monotonic() - began) / len(spent)
@@ -152,6 +155,7 @@ def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
         )
         for task_id, tokens in spent.items()
     )  # fmt: skip
+    return True
 
 
 def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:

@@ -16,6 +16,7 @@ from toprope.climb.config import ClimbConfig
 from toprope.climb.meters import Meters, Shape
 from toprope.harness.dialect import DIALECTS
 from toprope.harness.encode import answer_ids, departure, prompt_ids
+from toprope.harness.turns.stream import laid_out
 from toprope.ladder.rung import Demonstration
 from toprope.learn.advantage import rloo
 from toprope.learn.optimiser import MasterAdam
@@ -39,11 +40,14 @@ def group_row(group: Sequence[Episode]) -> GroupRow | None:
     rewards = [e.verdict.reward for e in kept]
     if len(kept) < 2 or all(reward == rewards[0] for reward in rewards):
         return None
+    laid = [laid_out(e.sampled_ids, e.logprobs, e.observed) for e in kept]
+    over_turns = any(e.observed for e in kept)
     return GroupRow(
         prompt_ids=kept[0].prompt_ids,
-        completions=tuple(e.sampled_ids for e in kept),
+        completions=tuple(one.ids for one in laid),
         advantages=tuple(rloo(rewards)),
-        sampler_logprobs=tuple(e.logprobs for e in kept),
+        sampler_logprobs=tuple(one.logprobs for one in laid),
+        own=tuple(one.own for one in laid) if over_turns else None,
     )
 
 
@@ -89,12 +93,20 @@ class Learner:
                 reports.append(report)
         return reports
 
+    def own_tokens(self, demo: Demonstration) -> int:
+        """Return how many tokens of a demonstration a pass over it learns from."""
+        return self._demonstration_row(demo).own_tokens
+
     def _demonstration_row(self, demo: Demonstration) -> GroupRow:
         """Return a demonstration as a row in which the departing token counts most.
 
-        The others copy: left at equal weight they teach to change nothing.
+        The others copy: left at equal weight they teach to change nothing. Over turns nothing
+        is copied, and all own tokens count the same.
         """
         tokenizer, dialect, task = self.tokenizer, self.dialect, demo.task
+        if demo.turns is not None:
+            ids, own, _ = demo.turns
+            return GroupRow(demo.prompt_ids, (ids,), (1.0,), own=(own,))
         ids = demo.ids or answer_ids(tokenizer, dialect, task, demo.action)
         weights = [1.0] * len(ids)
         decisive = departure(tokenizer, dialect, task, demo.action, ids)
@@ -106,7 +118,7 @@ class Learner:
         self, groups: Sequence[Sequence[Episode]], *, step: int, phase: str = "train"
     ) -> StepReport | None:
         """Take one RL step on the groups that teach something; None if none does."""
-        settings = self.config.climbing
+        settings, turns = self.config.climbing, self.config.turns
         drawn = sum(len(group) for group in groups)
         rows = [row for row in map(group_row, groups) if row is not None]
         rows = rows[: settings.most_groups]
@@ -120,7 +132,7 @@ class Learner:
                 rows,
                 learning_rate=settings.learning_rate * warm,
                 episodes=drawn,
-                token_limit=self.config.student.max_tokens,
+                token_limit=turns.tokens if turns.dialect else self.config.student.max_tokens,
                 most_tokens=self.config.student.most_train_tokens,
             )
         self._count(phase, report)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from toprope.climb.actions import read_action
+from toprope.climb.graded import graded
 from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
@@ -56,6 +57,29 @@ class Plan:
         return tuple(f"common/{self.task.id}/{draw}" for draw in draws)
 
 
+class Plays(Protocol):
+    """Whoever turns plans into episodes, whatever its dialect."""
+
+    meters: Meters
+    grader: Grader
+
+    def play(
+        self,
+        plans: Sequence[Plan],
+        *,
+        iteration: int,
+        version: int,
+        mode: Mode = Mode.PLAIN,
+        rung: str = "",
+        phase: str = "sample",
+        temperature: float = 1.0,
+    ) -> list[list[Episode]]:
+        """Return the episodes of each plan, in order, token-exact and graded."""
+
+    def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool | None]:
+        """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
+
+
 @dataclass
 class Player:
     """Plays episodes of tasks with a sampler and a grader, in one dialect."""
@@ -84,7 +108,8 @@ class Player:
         asks = [self._ask(plan, iteration, granted) for plan in plans]
         with self.meters.phase(phase):
             completions = self._sample(asks, version, temperature, granted)
-            self._count(phase, asks, completions)
+            count_draws(self.meters, self.shape, self.sampler, phase, asks, completions)
+            self.meters.count(phase, episodes=len(completions))
         by_id = {completion.episode_id: completion for completion in completions}
         pairs = [
             (plan, ask.prompt_ids, by_id[episode])
@@ -148,18 +173,6 @@ class Player:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
         return self.dialect.ended(text, plan.task)
 
-    def _count(self, phase: str, asks: list[Ask], completions: list[Completion]) -> None:
-        prompt = sum(len(ask.prompt_ids) + len(ask.draft_ids) for ask in asks)
-        sampled = sum(len(completion.ids) for completion in completions)
-        work, self.sampler.work = self.sampler.work, Work()
-        self.meters.count(
-            phase,
-            processed_tokens=prompt + sum(map(_fed_back, completions)),
-            sampled_tokens=sampled,
-            episodes=len(completions),
-            flops=self.shape.forward(work.positions, work.pairs, work.logits),
-        )
-
     def _grade(self, pairs: list[tuple[Plan, Completion]]) -> list[Verdict]:
         """Return a verdict per completion; only well-formed, unjournalled ones are run."""
         verdicts: dict[str, Verdict] = {}
@@ -171,15 +184,7 @@ class Player:
                 verdicts[self._key(completion)] = read
             else:
                 wanted.append((self._key(completion), task, read))
-        known = self.ledger.journal_get([key for key, _, _ in wanted])
-        verdicts.update({key: _verdict(value) for key, value in known.items()})
-        missing = [item for item in wanted if item[0] not in known]
-        fresh = dict(
-            zip((item[0] for item in missing), self.grader.grade_many(missing), strict=True)
-        )
-        kept = {key: asdict(v) for key, v in fresh.items() if v.outcome is not Outcome.INFRA}
-        self.ledger.journal_put(kept)
-        verdicts.update(fresh)
+        verdicts.update(graded(self.grader, self.ledger, wanted))
         return [verdicts[self._key(completion)] for _, completion in pairs]
 
     @staticmethod
@@ -192,22 +197,36 @@ class Player:
         """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
         with self.meters.phase("grade"):
             items = [(e.id, task, self.dialect.parse(e.text, task)) for task, e in pairs]
-            again = self.grader.grade_many(items, fresh=True)
-        outcomes = [verdict.outcome for verdict in again]
-        return [None if o is Outcome.INFRA else o is Outcome.PASSED for o in outcomes]
+            return passes_again(self.grader, items)
+
+
+def passes_again(
+    grader: Grader, items: Sequence[tuple[str, Task, Mapping[str, str]]]
+) -> list[bool | None]:
+    """Return whether (id, task, changes) pass in fresh sandboxes; None where we failed."""
+    outcomes = [verdict.outcome for verdict in grader.grade_many(items, fresh=True)]
+    return [None if o is Outcome.INFRA else o is Outcome.PASSED for o in outcomes]
+
+
+def count_draws(
+    meters: Meters,
+    shape: Shape,
+    sampler: Sampler,
+    phase: str,
+    asks: Sequence[Ask],
+    completions: Sequence[Completion],
+) -> None:
+    """Book under a phase what a sampler computed for these asks; an episode's end is not known."""
+    prompt = sum(len(ask.prompt_ids) + len(ask.draft_ids) for ask in asks)
+    work, sampler.work = sampler.work, Work()
+    meters.count(
+        phase,
+        processed_tokens=prompt + sum(map(_fed_back, completions)),
+        sampled_tokens=sum(len(completion.ids) for completion in completions),
+        flops=shape.forward(work.positions, work.pairs, work.logits),
+    )
 
 
 def _fed_back(completion: Completion) -> int:
     """Return how many sampled tokens went through the model: not copies, and not the last."""
     return max(0, len(completion.ids) - completion.copied - 1)
-
-
-def _verdict(value: dict[str, Any]) -> Verdict:
-    return Verdict(
-        outcome=Outcome(value["outcome"]),
-        reward=value["reward"],
-        why=value["why"],
-        passed=tuple(value["passed"]),
-        failed=tuple(value["failed"]),
-        level=value["level"],
-    )

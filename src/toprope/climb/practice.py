@@ -124,10 +124,11 @@ def _draw_helped(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
 
 def _plans(crew: Crew, round_: _Round) -> list[Plan]:
     """Return the helped draws of a round; none where nothing is left to help with."""
-    asked, size, player = round_.practice, crew.config.climbing.group, crew.player
+    asked, size = round_.practice, crew.config.climbing.group
     if asked.mode is Mode.HINTED:
         return [Plan(asked.task, HELPED, size, shown=asked.hint)]
     if asked.mode is Mode.PREFIXED:
+        player = crew.answers
         begun = begun_ids(player.tokenizer, player.dialect, asked.task, asked.action, asked.keep)
         return [Plan(asked.task, HELPED, size, begun=begun)] if begun else []
     shown = [feedback(e.text, e.verdict.why) for e in _failing(round_.plain)]
@@ -222,7 +223,7 @@ def own_successes(crew: Crew, group: Sequence[Episode]) -> list[Demonstration]:
         if episode.verdict.outcome is not Outcome.PASSED:
             continue
         task = crew.by_id[episode.task_id]
-        action = express(task, crew.player.dialect.parse(episode.text, task))
+        action = express(task, crew.answers.dialect.parse(episode.text, task))
         if action is not None:
             ids = episode.sampled_ids
             found.setdefault(ids, Demonstration(task, action, episode.id, 0, ids))
@@ -284,11 +285,12 @@ def _book(
 
 def _shown_tokens(crew: Crew, round_: _Round) -> int:
     """Return the teacher's tokens in the prompts of a round's helped draws."""
-    asked, player = round_.practice, crew.player
+    asked = round_.practice
     if asked.mode is Mode.PREFIXED:
         return asked.keep * len(round_.helped)
     if asked.mode is not Mode.HINTED:
         return 0
+    player = crew.answers
     plain = prompt_ids(player.tokenizer, player.dialect, asked.task)
     with_hint = prompt_ids(player.tokenizer, player.dialect, asked.task, shown=asked.hint)
     return (len(with_hint) - len(plain)) * len(round_.helped)

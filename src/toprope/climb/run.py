@@ -16,6 +16,8 @@ from toprope.climb.rundir import SUMMARY, RunDir, disk_room, write_whole
 from toprope.climb.start import assemble
 from toprope.climb.status import Watch, unwatched
 from toprope.climb.teacher import make_teacher
+from toprope.harness import lines
+from toprope.harness.turns import retell
 from toprope.ledger.store import LEDGER_NAME
 from toprope.ledger.summary import recompute
 from toprope.policy.load import resolve
@@ -54,7 +56,10 @@ def climb(
             )
             sandbox = held.enter_context(closing(opened))
         resumed = (run / LEDGER_NAME).exists()
-        teacher = make_teacher(config.teacher, sandbox, held, resumed=resumed, say=say)
+        express = retell.express if config.turns.dialect else lines.express
+        teacher = make_teacher(
+            config.teacher, sandbox, held, resumed=resumed, say=say, express=express
+        )
         folder = RunDir(run)
         folder.claim(config)
         held.callback(folder.release)

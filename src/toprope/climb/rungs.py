@@ -9,6 +9,7 @@ from typing import Any
 from toprope.climb.config import ClimbConfig
 from toprope.harness.dialect import DIALECTS
 from toprope.harness.encode import answer_length, has_form
+from toprope.harness.turns.retell import retold
 from toprope.ladder.demonstration import Demonstrate
 from toprope.ladder.hint import Hint
 from toprope.ladder.ladder import Ladder
@@ -19,7 +20,7 @@ from toprope.ladder.resample import Resample
 from toprope.ladder.retry import Retry
 from toprope.ladder.rung import Cold, Rung
 from toprope.teacher.protocol import Teacher
-from toprope.terms import Outcome
+from toprope.terms import Outcome, Task
 
 
 def build_ladder(
@@ -40,6 +41,8 @@ def build_ladder(
     form = config.teacher.kind == "form"
     dialect = DIALECTS[config.student.dialect]
     usable = partial(has_form, dialect)
+    if config.turns.dialect:
+        usable = partial(_has_turns, config.turns.dialect)
     bounds = {"tasks": settings.tasks, "patience": settings.patience}
     rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, seeding.pilot_tasks)]
     if 1 in allowed:
@@ -66,3 +69,7 @@ def build_ladder(
     if 7 in allowed:
         rungs.append(Logits(within=may_read, **bounds))
     return Ladder(rungs)
+
+
+def _has_turns(dialect: str, task: Task, action: str) -> bool:
+    return retold(dialect, task, action) is not None

@@ -27,9 +27,15 @@ from toprope.tasks import load_taskset
 def open_sampler(
     model: Any, tokenizer: Any, config: ClimbConfig, *, base: bool = False
 ) -> TorchSampler:
-    """Return the in-process sampler of a model, guided by the dialect it acts in."""
+    """Return the in-process sampler of a model, guided by the dialect it acts in.
+
+    A turn ends with the tokenizer's end alone, and is read however it is spelt.
+    """
     dialect = DIALECTS[config.student.dialect]
-    guide = Guide(tokenizer, dialect.could_continue, dialect.STOP, model.config.vocab_size)
+    could_continue, stop = dialect.could_continue, dialect.STOP
+    if config.turns.dialect:
+        could_continue, stop = _anything, str(tokenizer.eos_token)
+    guide = Guide(tokenizer, could_continue, stop, model.config.vocab_size)
     return TorchSampler(
         model,
         guide,
@@ -38,6 +44,10 @@ def open_sampler(
         max_rows=config.student.max_rows,
         base=base,
     )
+
+
+def _anything(text: str) -> bool:
+    return True
 
 
 def behind(inside: TorchSampler, config: ClimbConfig, adapters: Path, kept: Keeping) -> Sampler:

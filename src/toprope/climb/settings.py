@@ -16,6 +16,7 @@ TEACHER_LIMITS = (
     "tokens_per_minute", "tries", "back_off_s", "connect_s", "read_s", "total_s", "threads",
 )  # fmt: skip
 RUNGS = (0, 1, 2, 3, 4, 6, 7)
+TURN_RUNGS = (0, 1, 6)  # those that help episodes over turns
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -48,6 +49,23 @@ class Student(Section):
     sampler: Literal["torch", "vllm"] = "torch"
     endpoint: str = ""
     patience_s: Annotated[float, Field(gt=0)] = 300.0
+
+
+class Turns(Section):
+    """Episodes over several turns; `dialect` "" is none, and the student answers once.
+
+    `tokens` are the student's own of an episode, `context` the most that a turn may see,
+    `seconds` those that an episode's turns take to be done. `observation` is in characters.
+    """
+
+    dialect: Literal["", "lines", "blocks", "bash"] = ""
+    most: Positive = 12
+    tokens: Positive = 2048
+    context: Positive = 4096
+    seconds: Annotated[float, Field(gt=0)] = 300.0
+    command_s: Annotated[float, Field(gt=0)] = 30.0
+    observation: Positive = 2000
+    unreadable: Positive = 3
 
 
 class Teacher(Section):

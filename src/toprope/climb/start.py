@@ -19,7 +19,8 @@ from toprope.climb.helping import ASKED
 from toprope.climb.journal import TeacherAnswers
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.play import Player
+from toprope.climb.play import Plays
+from toprope.climb.players import open_player
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
@@ -27,7 +28,6 @@ from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
 from toprope.grading import Grader
-from toprope.harness.dialect import DIALECTS
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
@@ -83,11 +83,10 @@ def assemble(
     meters, shape = Meters(), Shape.of(model)
     grader = Grader(sandbox)
 
-    def player(policy: Any, *, base: bool = False) -> Player:
+    def player(policy: Any, *, base: bool = False) -> Plays:
         inside = open_sampler(policy, tokenizer, config, base=base)
         sampler = behind(inside, config, folder.path / "adapters", ledger)
-        dialect = DIALECTS[config.student.dialect]
-        return Player(dialect, tokenizer, sampler, grader, ledger, meters, shape)
+        return open_player(config, tokenizer, sampler, grader, ledger, meters, shape)
 
     learner = Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student))
     distiller = None
@@ -158,11 +157,11 @@ def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
         )
 
 
-def _later(make: Callable[[], Player]) -> Callable[[], Player]:
+def _later(make: Callable[[], Plays]) -> Callable[[], Plays]:
     """Make the frozen base's player when it is first asked for: it may cost a second model."""
-    made: list[Player] = []
+    made: list[Plays] = []
 
-    def get() -> Player:
+    def get() -> Plays:
         if not made:
             made.append(make())
         return made[0]

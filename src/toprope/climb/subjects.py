@@ -20,7 +20,8 @@ from toprope.climb.config import ClimbConfig
 from toprope.climb.journal import Unkept
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.pastrun import PastRun
-from toprope.climb.play import Plan, Player
+from toprope.climb.play import Plan, Plays
+from toprope.climb.players import open_player
 from toprope.climb.rundir import CONFIG, RunDirError
 from toprope.climb.sampling import open_sampler
 from toprope.grading import Grader
@@ -64,7 +65,7 @@ class ModelSubject:
     folder: Path
     config: ClimbConfig
     sampled_tokens: int = 0
-    _player: Player | None = None
+    _player: Plays | None = None
 
     @property
     def source(self) -> str:
@@ -89,15 +90,14 @@ class ModelSubject:
         """Let go of the model's memory."""
         self._player = None
 
-    def _load(self, grader: Grader, seed: int) -> Player:
+    def _load(self, grader: Grader, seed: int) -> Plays:
         model = load_model(
             self.folder, dtype=self.config.student.dtype, device=self.config.student.device
         )
         tokenizer = load_tokenizer(self.folder)
         config = self.config.model_copy(update={"seed": seed})
         sampler = open_sampler(model, tokenizer, config)
-        dialect = DIALECTS[config.student.dialect]
-        return Player(dialect, tokenizer, sampler, grader, Unkept(), Meters(), Shape.of(model))
+        return open_player(config, tokenizer, sampler, grader, Unkept(), Meters(), Shape.of(model))
 
 
 @dataclass

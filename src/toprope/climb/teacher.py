@@ -19,6 +19,7 @@ from toprope.teacher import Budget, Price, Teacher, open_teacher
 from toprope.teacher.cache import AttemptCache
 from toprope.teacher.openai import Endpoint
 from toprope.teacher.pace import Pace
+from toprope.teacher.protocol import Express
 from toprope.teacher.question import MOST_PROMPT
 from toprope.teacher.server import ServerSettings, TeacherServer
 
@@ -27,9 +28,17 @@ LIVE = ("openai", "llama")
 
 
 def make_teacher(
-    section: settings.Teacher, sandbox: Sandbox, held: ExitStack, *, resumed: bool, say: Say
+    section: settings.Teacher,
+    sandbox: Sandbox,
+    held: ExitStack,
+    *,
+    resumed: bool,
+    say: Say,
+    express: Express = lines.express,
 ) -> Teacher | None:
     """Return the teacher, or None where nobody teaches; what it needs ends with `held`.
+
+    `express` writes what it verified as an action of the student's.
 
     Raises:
         TeacherError: it cannot be opened. A climb that is `resumed` goes on without an endpoint
@@ -49,7 +58,7 @@ def make_teacher(
         concurrency=section.concurrency,
         cache=cache,
         grader=Grader(sandbox),
-        express=lines.express,
+        express=express,
         patient=resumed,
         say=say,
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from toprope.harness.turns.stream import Laid
 from toprope.ledger.diagnosis import Diagnosis
 from toprope.terms import Attempt, Mode, Task
 
@@ -49,7 +50,8 @@ class Cold:
 class Demonstration:
     """A verified attempt, as the action `N|line`, to be imitated in the student's dialect.
 
-    With `ids` it is an answer that the student itself sampled, and these are its tokens.
+    With `ids` it is an answer that the student itself sampled, and these are its tokens. With
+    `turns` it was done over turns, and this is all that followed the prompt `prompt_ids`.
     """
 
     task: Task
@@ -57,6 +59,8 @@ class Demonstration:
     attempt_id: str
     teacher_tokens: int  # prompt and completion of every attempt it took, failures included
     ids: tuple[int, ...] = ()
+    prompt_ids: tuple[int, ...] = ()
+    turns: Laid | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ class GroupRow:
 
     `advantages` are the RLOO advantages (ones for demonstrations); `sampler_logprobs` are
     None for demonstrations, which nobody sampled. `token_weights` say how much each token of
-    a demonstration counts; None: all the same.
+    a demonstration counts; None: all the same. `own` says which tokens of each completion are
+    the policy's own: the others, observations between its turns, are read and carry no loss.
+    Numbers by token go along with all of a completion's tokens; None: all are its own.
     """
 
     prompt_ids: tuple[int, ...]
@@ -31,6 +33,7 @@ class GroupRow:
     advantages: tuple[float, ...]
     sampler_logprobs: tuple[tuple[float, ...], ...] | None = None
     token_weights: tuple[tuple[float, ...], ...] | None = None
+    own: tuple[tuple[bool, ...], ...] | None = None
 
     @property
     def width(self) -> int:
@@ -40,14 +43,20 @@ class GroupRow:
     @property
     def own_tokens(self) -> int:
         """How many tokens carry loss."""
-        return sum(map(len, self.completions))
+        return sum(map(sum, self.mask))
+
+    @property
+    def mask(self) -> tuple[tuple[bool, ...], ...]:
+        """Which tokens of each completion carry loss."""
+        return self.own or tuple((True,) * len(one) for one in self.completions)
 
     @property
     def weights(self) -> list[float]:
         """The weight of every own token, end to end."""
         if self.token_weights is None:
             return [1.0] * self.own_tokens
-        return [weight for one in self.token_weights for weight in one]
+        each = zip(self.token_weights, self.mask, strict=True)
+        return [w for one, own in each for w, mine in zip(one, own, strict=True) if mine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +101,14 @@ def _tree(row: GroupRow) -> _Tree:
     children: dict[tuple[int, int], int] = {}
     losses: dict[_Loss, tuple[float, float]] = {}
     weights = iter(row.weights)
-    for number, completion in enumerate(row.completions):
+    for number, (completion, own) in enumerate(zip(row.completions, row.mask, strict=True)):
         node = P - 1
         sampled = row.sampler_logprobs[number] if row.sampler_logprobs is not None else None
         for at, token in enumerate(completion):
-            loss = _Loss(node, token, sampled[at] if sampled is not None else None)
-            advantage, weight = losses.get(loss, (0.0, 0.0))
-            losses[loss] = advantage + row.advantages[number], weight + next(weights)
+            if own[at]:
+                loss = _Loss(node, token, sampled[at] if sampled is not None else None)
+                advantage, weight = losses.get(loss, (0.0, 0.0))
+                losses[loss] = advantage + row.advantages[number], weight + next(weights)
             if (node, token) not in children:
                 children[node, token] = len(ids)
                 ids.append(token)
@@ -124,10 +134,12 @@ def pack(rows: Sequence[GroupRow]) -> Packed:
     """Return the rows as one padded batch.
 
     Raises:
-        ValueError: a completion or a prompt without tokens.
+        ValueError: a completion or a prompt without tokens, or a mask of another length.
     """
     if any(not row.prompt_ids or not all(row.completions) for row in rows):
         raise ValueError("every prompt and every completion needs at least one token")
+    if any(list(map(len, row.mask)) != list(map(len, row.completions)) for row in rows):
+        raise ValueError("every completion needs one word a token on whether it is its own")
     trees = [_tree(row) for row in rows]
     D = max(len(tree.ids) for tree in trees)
     sights = [_sight(tree, D) for tree in trees]

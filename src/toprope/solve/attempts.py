@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from toprope.grading.suites import limits as suite_limits
 from toprope.harness.turns import Answered, TurnDialect, TurnLimits, Unanswered, play
 from toprope.harness.turns.play import Message
-from toprope.sandbox.protocol import NotAFile, Sandbox, SessionEnded, Start, TooMuchChanged
+from toprope.sandbox.protocol import (
+    NotAFile,
+    Sandbox,
+    SandboxError,
+    SessionEnded,
+    Start,
+    TooMuchChanged,
+)
 from toprope.solve.budget import Budget
 from toprope.solve.case import Brief
 from toprope.solve.models import Drawer, Drawn, Talker
@@ -128,7 +135,7 @@ def _play(
         with sandbox.open(start) as session:
             done = play(task, dialect, ask, session, most)
             ignored = tuple(sorted(set(session.changed()) - set(done.changes)))
-    except (NotAFile, SessionEnded, TooMuchChanged) as fault:
+    except (NotAFile, SandboxError, SessionEnded, TooMuchChanged) as fault:
         return Proposal(f"{name}, {turns} turns", task, "", None, str(fault))
     text = done.turns[-1].text if done.turns else ""
     label = f"{name}, {len(done.turns)} turns, {done.end}"

@@ -6,9 +6,11 @@ grader but its changes to editable files.
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping
 
-from toprope.grading.verdict import is_editable, real_changes
+from toprope.grading.verdict import is_editable
 from toprope.harness.turns.actions import (
     Action,
     Bash,
@@ -20,35 +22,56 @@ from toprope.harness.turns.actions import (
     View,
 )  # fmt: skip
 from toprope.harness.turns.places import Misplaced, closest, placed
+from toprope.harness.turns.state import handed_in
 from toprope.sandbox.protocol import Session
-from toprope.terms import Task, TopropeError
+from toprope.terms import InfraError, Task, TopropeError
 
 _VIEWED = 120  # lines
 _HITS = 30
 _LONGEST_LINE = 200
+_CLOCK = re.compile(r" in \d+\.\d+s( \(\d+:\d\d:\d\d\))?")  # of a test run's last line
 
 
 class Desk:
-    """One attempt's workspace. `seconds` bounds each command."""
+    """One attempt's workspace. `seconds` bounds each command.
 
-    def __init__(self, task: Task, session: Session, seconds: float) -> None:
+    `files` are all that the session began with, where that is not the task's start.
+    """
+
+    def __init__(
+        self, task: Task, session: Session, seconds: float, files: Mapping[str, str] | None = None
+    ) -> None:
         self.task = task
         self.session = session
         self.seconds = seconds
-        self.files = task.start()
+        self.begun = task.start() if files is None else dict(files)
+        self.files = dict(self.begun)
 
     def do(self, action: Action) -> str:
-        """Do it and return what is to be seen; a fault of the action is an observation, too."""
+        """Do it and return what is to be seen; a fault of the action is an observation, too.
+
+        Raises `InfraError`: a fault of ours is not shown to a model.
+        """
         try:
             return self._do(action)
+        except InfraError:
+            raise
         except (Misplaced, TopropeError) as fault:
             return f"Error: {fault}"
 
     def changes(self) -> dict[str, str]:
         """The editable files that differ from the start; what else was changed does not count."""
-        self._look_again()
-        changed = real_changes(self.task, self.files)
-        return {path: text for path, text in changed.items() if is_editable(path, self.task)}
+        self.look_again()
+        return handed_in(self.task, self.files)
+
+    def look_again(self) -> None:
+        """See what commands have changed."""
+        self.files = dict(self.begun)
+        for path, text in self.session.changed().items():
+            if text is None:
+                self.files.pop(path, None)
+            else:
+                self.files[path] = text
 
     def _do(self, action: Action) -> str:
         match action:
@@ -115,11 +138,12 @@ class Desk:
         words = ["python", "-m", "pytest", "-q", "--no-header", "--tb=short", "-p",
                  "no:cacheprovider", "-o", "addopts=", *suite.args, *seen]  # fmt: skip
         folders = ":".join(f"$PWD/{folder}" if folder else "$PWD" for folder in suite.imports)
-        return self._bash(f'PYTHONPATH="{folders}" {shlex.join(words)}')
+        # How long it took is no news, and would make equal turns unequal.
+        return _CLOCK.sub("", self._bash(f'PYTHONPATH="{folders}" {shlex.join(words)}'))
 
     def _bash(self, command: str) -> str:
         result = self.session.run(command, self.seconds)
-        self._look_again()
+        self.look_again()
         said = result.stdout.decode("utf-8", "replace").rstrip()
         ended = "" if result.status == "exited" and not result.returncode else f"\n({result.why})"
         return (said or "(no output)") + ended
@@ -136,12 +160,3 @@ class Desk:
             raise Misplaced(f"{path} may not be changed; these may: {allowed}")
         self.session.write(path, text)
         self.files[path] = text
-
-    def _look_again(self) -> None:
-        """See what commands have changed."""
-        self.files = self.task.start()
-        for path, text in self.session.changed().items():
-            if text is None:
-                self.files.pop(path, None)
-            else:
-                self.files[path] = text

@@ -18,7 +18,7 @@ def placed(text: str, old: str, path: str) -> tuple[int, int]:
     Raises `Misplaced` if it occurs never, with the closest lines, or more than once.
     """
     for whole, wanted in ((text, old), (_bare(text), _bare(old))):
-        found = _occurrences(whole, wanted)
+        found = occurrences(whole, wanted)
         if len(found) > 1:
             lines = ", ".join(str(whole.count("\n", 0, at) + 1) for at in found[:5])
             raise Misplaced(
@@ -44,7 +44,8 @@ def _bare(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def _occurrences(text: str, wanted: str) -> list[int]:
+def occurrences(text: str, wanted: str) -> list[int]:
+    """Return where a text begins in another, overlapping ones too; nowhere for blanks."""
     found = []
     at = text.find(wanted) if wanted.strip() else -1
     while at >= 0:

@@ -91,9 +91,9 @@ def play(
         except Unanswered:
             end = "unanswered"
             break
-        turn, end = _turn(answer, dialect, desk, limits)
+        turn, end = take_turn(answer, dialect, desk, limits)
         turns.append(turn)
-        end = end or _exceeded(turns, limits, time.monotonic() - begun)
+        end = end or exceeded(turns, limits, time.monotonic() - begun)
         messages += [
             {"role": "assistant", "content": answer.text},
             {"role": "user", "content": turn.observation},
@@ -111,8 +111,10 @@ def opening(task: Task) -> str:
     return "\n".join([task.statement, "", focus.path, *shown])
 
 
-def _turn(answer: Answered, dialect: TurnDialect, desk: Desk,
-          limits: TurnLimits) -> tuple[Turn, str]:  # fmt: skip
+def take_turn(
+    answer: Answered, dialect: TurnDialect, desk: Desk, limits: TurnLimits
+) -> tuple[Turn, str]:
+    """Read a message, do what it asks for, and return the turn; "submitted" where that ends it."""
     try:
         actions = dialect.read(answer.text)
     except Unreadable as fault:
@@ -128,7 +130,8 @@ def _turn(answer: Answered, dialect: TurnDialect, desk: Desk,
     return Turn(answer.text, tuple(done), observation, answer.tokens), end
 
 
-def _exceeded(turns: Sequence[Turn], limits: TurnLimits, seconds: float) -> str:
+def exceeded(turns: Sequence[Turn], limits: TurnLimits, seconds: float) -> str:
+    """Return the name of the limit that these turns have met, or nothing."""
     last = turns[-limits.unreadable :]
     if len(last) == limits.unreadable and not any(turn.actions for turn in last):
         return "malformed"
