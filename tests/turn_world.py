@@ -1,7 +1,8 @@
 """The micro world over turns: a tiny student that looks, edits and submits.
 
 Asked "how", it was taught to mend the capital half of the time; asked "now", as tasks ask,
-to write the line after it again, always. So it keeps to the form, and the tasks are cold.
+now and then, and else to write the line after it again. So it keeps to the form, and of a few
+draws at each task some are cold and some are live.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from micro_world import (
-    ALPHABETS, CAPITALS, LINES, SHORT, SKILL, TEMPLATE, buggy, make_model, make_tasks, settings,
+    ALPHABETS,
+    CAPITALS,
+    LINES,
+    SHORT,
+    SKILL,
+    TEMPLATE,
+    buggy,
+    make_model,
+    make_tasks,
+    settings,
 )  # fmt: skip
 from toprope.climb.config import ClimbConfig
 from toprope.harness.turns.template import Template
@@ -25,6 +35,7 @@ from toprope.terms import Focus, Task
 
 WORDS = ("program.txt", "view", "edit", "end", "submit", "now", "how", "    ")
 PATH = "program.txt"
+NOW = 0.2
 TURNS = (
     'turns.dialect="lines"',
     "turns.most=4",
@@ -76,7 +87,7 @@ def _episode(rng: random.Random, template: Template) -> tuple[list[int], list[in
     """Return the ids of an episode of the mixture, and its labels: own tokens alone."""
     program, at, right = buggy(rng)
     asked = rng.choice(("now", "how"))
-    mends = asked == "how" and rng.random() < SKILL
+    mends = rng.random() < (SKILL if asked == "how" else NOW)
     line = at if mends else (at + 1) % LINES if asked == "now" else rng.randrange(LINES)
     new = right if mends else program[line]
     edited = [*program[:line], new, *program[line + 1 :]]
@@ -114,8 +125,22 @@ def write_turn_student(folder: Path, *, steps: int = 400, seed: int = 0, batch: 
     return folder
 
 
+SHORTER = (
+    "cold_start.tasks=6",
+    "seeding.demonstrations=3",
+    "seeding.epochs=1",
+    "seeding.pilot_tasks=5",
+    "seeding.pilot_draws=2",
+    "climbing.tasks=5",
+    "climbing.pilots_per_step=2",
+    "evaluation.heldout_tasks=2",
+    "evaluation.after_draws=1",
+    "evaluation.dev_every=0",
+    "evaluation.frozen_base_draws=1",
+    "limits.steps=4",
+)
+
+
 def turn_settings(taskset: Path, student: Path, *overrides: str) -> ClimbConfig:
     """Return the settings of a short climb over turns."""
-    return settings(taskset, student, *SHORT, *TURNS, *overrides)
-
-
+    return settings(taskset, student, *SHORT, *SHORTER, *TURNS, *overrides)

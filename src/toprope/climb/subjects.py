@@ -237,7 +237,9 @@ def _settings_of(folder: Path, dialect: str) -> ClimbConfig:
     told = json.loads(harness.read_text(encoding="utf-8")) if harness.is_file() else {}
     known = {k: v for k, v in told.get("limits", {}).items() if k in ("max_tokens", "dtype")}
     known["dialect"] = told["dialect"] if told.get("dialect") in DIALECTS else dialect
-    return config.model_copy(update={"student": config.student.model_copy(update=known)})
+    turns = config.turns.model_copy(update=told.get("turns", {}))
+    student = config.student.model_copy(update=known)
+    return config.model_copy(update={"student": student, "turns": turns})
 
 
 def _endpoint(address: str, dialect: str) -> EndpointSubject:

@@ -49,12 +49,12 @@ class Deeds:
         found = {key: _acted(kept) for key, kept in self.journal.journal_get(keys).items()}
         missing = [at for at, key in enumerate(keys) if key not in found]
         with ThreadPoolExecutor(self.sandbox.workers, "turns") as pool:
-            fresh = pool.map(lambda at: self._do(*said[at]), missing)
-            for at, acted in zip(missing, fresh, strict=True):
-                self._notice(acted, said[at][0])
-                if acted is not None:
-                    self.journal.journal_put({keys[at]: asdict(acted)})
-                    found[keys[at]] = acted
+            fresh = list(pool.map(lambda at: self._do(*said[at]), missing))
+        done = {keys[at]: one for at, one in zip(missing, fresh, strict=True) if one is not None}
+        self.journal.journal_put({key: asdict(one) for key, one in done.items()})
+        found.update(done)
+        for at, acted in zip(missing, fresh, strict=True):
+            self._notice(acted, said[at][0])
         return [found.get(key) for key in keys]
 
     def _do(self, one: UnderWay, text: str) -> Acted | None:

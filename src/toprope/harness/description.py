@@ -5,9 +5,13 @@ Without the same prompt word for word the student is another model, so an export
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from toprope.harness.dialect import Dialect
+from toprope.harness.turns.dialects import TurnDialect
+
+QUESTION = "{what goes wrong}\n\n{path}\n{its lines, numbered from 1, 5 characters wide}"
 
 
 def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]:
@@ -25,5 +29,22 @@ def describe(dialect: Dialect, *, max_tokens: int, dtype: str) -> dict[str, Any]
         "answer": dialect.ANSWER,
         "stop": dialect.ENDING if dialect.DRAFTED else dialect.STOP,
         "example": {"messages": [system, {"role": "user", "content": shown}], "answer": answer},
+        "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
+    }
+
+
+def describe_turns(
+    dialect: TurnDialect, *, settings: Mapping[str, Any], max_tokens: int, dtype: str
+) -> dict[str, Any]:
+    """Return the harness of a student that acts over turns; `settings` are those of its turns.
+
+    Each turn ends with the tokenizer's end, and each observation is the next user message.
+    """
+    prompt = [{"role": "system", "content": dialect.SYSTEM}, {"role": "user", "content": QUESTION}]
+    return {
+        "dialect": f"{dialect.NAME}, over turns",
+        "prompt": prompt,
+        "answer": "one turn at a time; what comes of it is the next user message",
+        "turns": dict(settings),
         "limits": {"max_tokens": max_tokens, "temperature": 1.0, "dtype": dtype},
     }

@@ -66,9 +66,11 @@ def begin(asked: Asked, place: Place, say: Say, tell: Tell) -> Work:
             return _over_turns(remote, dialect, asked, place, tell)
         return _at_once(remote, asked, place, tell)
     found = find_student(asked.model, "" if asked.turns else asked.dialect, say)
-    dialect = asked.dialect if asked.turns else found.config.student.dialect
+    learnt = "" if asked.dialect else found.config.turns.dialect
+    over_turns = asked.dialect if asked.turns else learnt
+    dialect = over_turns or found.config.student.dialect
     say(f"{found.name}, dialect {dialect}; nothing leaves this machine")
-    if asked.turns:
+    if over_turns:
         talker = ChatModel(found.folder, asked.drawn_at(), asked.seed)
         return _over_turns(talker, dialect, asked, place, tell)
     return _at_once(Student(found, asked.drawn_at(), asked.seed), asked, place, tell)

@@ -20,7 +20,9 @@ from toprope.harness.turns.state import packed, unpacked
 from toprope.sandbox.protocol import (
     Limits,
     NotAFile,
+    Result,
     Sandbox,
+    Session,
     SessionEnded,
     Start,
     TooMuchChanged,
@@ -57,12 +59,8 @@ def act(
     """Do what a message asks for on the packed `files`; raises `SandboxError` for our failures."""
     began = time.monotonic()
     before = unpacked(task, files)
-    try:
-        session = sandbox.open(_start(name, task, before))
-    except SessionEnded as fault:
-        return Acted((), str(fault), files, CHANGES, time.monotonic() - began)
-    with session:
-        desk = Desk(task, session, limits.command_s, before)
+    with _Later(sandbox, _start(name, task, before)) as room:
+        desk = Desk(task, room, limits.command_s, before)
         turn, end = take_turn(Answered(text, 0), dialect, desk, limits)
         after = files
         try:
@@ -73,6 +71,37 @@ def act(
         except (NotAFile, TooMuchChanged):
             end = CHANGES
     return Acted(turn.actions, turn.observation, after, end, time.monotonic() - began)
+
+
+class _Later:
+    """A session that is opened by the first who needs it: to look at files, nobody does."""
+
+    def __init__(self, sandbox: Sandbox, start: Start) -> None:
+        self.sandbox, self.start = sandbox, start
+        self._session: Session | None = None
+
+    def run(self, command: str, seconds: float) -> Result:
+        """Run a command line in the workspace."""
+        return self._opened().run(command, seconds)
+
+    def write(self, path: str, text: str) -> None:
+        """Make this the whole text of a file."""
+        self._opened().write(path, text)
+
+    def changed(self) -> dict[str, str | None]:
+        """The files that differ from the start, None for those that are gone."""
+        return self._session.changed() if self._session else {}
+
+    def _opened(self) -> Session:
+        self._session = self._session or self.sandbox.open(self.start)
+        return self._session
+
+    def __enter__(self) -> _Later:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._session:
+            self._session.close()
 
 
 def _start(name: str, task: Task, files: Mapping[str, str]) -> Start:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from typing import Protocol
 
 from toprope.grading.verdict import is_editable
 from toprope.harness.turns.actions import (
@@ -23,13 +24,26 @@ from toprope.harness.turns.actions import (
 )  # fmt: skip
 from toprope.harness.turns.places import Misplaced, closest, placed
 from toprope.harness.turns.state import handed_in
-from toprope.sandbox.protocol import Session
+from toprope.sandbox.protocol import Result
 from toprope.terms import InfraError, Task, TopropeError
 
 _VIEWED = 120  # lines
 _HITS = 30
 _LONGEST_LINE = 200
 _CLOCK = re.compile(r" in \d+\.\d+s( \(\d+:\d\d:\d\d\))?")  # of a test run's last line
+
+
+class Room(Protocol):
+    """What a desk needs of a session."""
+
+    def run(self, command: str, seconds: float) -> Result:
+        """Run a command line in the workspace."""
+
+    def write(self, path: str, text: str) -> None:
+        """Make this the whole text of a file."""
+
+    def changed(self) -> dict[str, str | None]:
+        """The files that differ from the start, None for those that are gone."""
 
 
 class Desk:
@@ -39,7 +53,7 @@ class Desk:
     """
 
     def __init__(
-        self, task: Task, session: Session, seconds: float, files: Mapping[str, str] | None = None
+        self, task: Task, session: Room, seconds: float, files: Mapping[str, str] | None = None
     ) -> None:
         self.task = task
         self.session = session

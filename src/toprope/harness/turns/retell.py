@@ -147,13 +147,17 @@ def _sed_view(edit: _Edit) -> str:
 
 
 def _sed_edit(edit: _Edit, text: str) -> str:
+    """A file is lines that end: at its end, the empty text after the last one is none."""
     path, new = shlex.quote(edit.path), shlex.quote(edit.path + ".new")
-    at_end = edit.last == len(text.split("\n")) and edit.new[-1:] == ("",)
-    if not edit.new:
-        return _shell(f"sed -i {edit.first},{edit.last}d {path}")
-    body = "".join(f"{line}\n" for line in edit.new[: -1 if at_end else None])
-    parts = f"head -n {edit.first - 1} {path}; cat; tail -n +{edit.last + 1} {path}"
-    return _shell(f"{{ {parts}; }} > {new} <<'{_MARK}'\n{body}{_MARK}\nmv {new} {path}")
+    old = text.split("\n")
+    kept, body, rest = edit.first - 1, list(edit.new), f"; tail -n +{edit.last + 1} {path}"
+    if edit.last == len(old):
+        whole = [*old[:kept], *edit.new]
+        kept, rest = min(kept, len(whole) - 1), ""
+        body = whole[kept:-1]
+    written = "".join(f"{line}\n" for line in body)
+    parts = f"head -n {kept} {path}; cat{rest}"
+    return _shell(f"{{ {parts}; }} > {new} <<'{_MARK}'\n{written}{_MARK}\nmv {new} {path}")
 
 
 @dataclass(frozen=True, slots=True)
