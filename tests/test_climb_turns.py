@@ -343,7 +343,7 @@ class World:
 def world(tmp_path_factory: Any, sandbox: Sandbox) -> World:
     """A student, and an undisturbed short climb with it."""
     folder = tmp_path_factory.mktemp("turns")
-    student = write_turn_student(folder / "student", steps=120)
+    student = write_turn_student(folder / "student", steps=200)
     taskset = write_tasks(folder / "turns.jsonl")
     run = folder / "whole"
     summary = climb(turn_settings(taskset, student), run, sandbox=sandbox)

@@ -35,7 +35,7 @@ from toprope.terms import Focus, Task
 
 WORDS = ("program.txt", "view", "edit", "end", "submit", "now", "how", "    ")
 PATH = "program.txt"
-NOW = 0.2
+NOW = 0.3
 TURNS = (
     'turns.dialect="lines"',
     "turns.most=4",
@@ -129,6 +129,7 @@ SHORTER = (
     "cold_start.tasks=6",
     "seeding.demonstrations=3",
     "seeding.epochs=1",
+    "seeding.learning_rate=6e-4",
     "seeding.pilot_tasks=5",
     "seeding.pilot_draws=2",
     "climbing.tasks=5",

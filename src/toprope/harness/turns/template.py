@@ -29,6 +29,7 @@ class Template:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer, self.end = tokenizer, int(tokenizer.eos_token_id)
+        self._before = len(self._render(_BASE)) + len(_TRIED[0])
         special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         self._special = sorted((t for t in special if len(t) > 1), key=len, reverse=True)
         for answer in _TRIED:
@@ -71,9 +72,8 @@ class Template:
 
     def _rest(self, observation: str) -> str:
         """What follows an answer: its end, the observation, and the next turn's begin."""
-        answer = _TRIED[0]
-        talk = [*_BASE, _said(answer), _shown(observation)]
-        return self._render(talk)[len(self._render(_BASE)) + len(answer) :]
+        talk = [*_BASE, _said(_TRIED[0]), _shown(observation)]
+        return self._render(talk)[self._before :]
 
     def _require_appending(self, answer: str) -> None:
         talk: list[Mapping[str, str]] = list(_BASE)
