@@ -15,10 +15,10 @@ import torch
 
 from micro_climber import left_in
 from sittings import sit
-from tiny_models import plain_logprobs
+from tiny_models import plain_logprobs, tiny_model
 from toprope.climb.config import ConfigError, load_config
 from toprope.climb.journal import Unkept
-from toprope.climb.learner import group_row
+from toprope.climb.learner import Learner, group_row
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Plan
 from toprope.climb.run import climb
@@ -30,6 +30,7 @@ from toprope.harness.turns import TURN_DIALECTS, TurnLimits
 from toprope.harness.turns.retell import retold
 from toprope.harness.turns.stream import laid_out
 from toprope.harness.turns.template import Template
+from toprope.learn.step import StepReport
 from toprope.ledger.store import Ledger
 from toprope.policy.asks import Ask, Work
 from toprope.policy.load import load_model
@@ -276,7 +277,9 @@ def test_a_turn_that_was_done_is_not_done_again(sandbox: Sandbox) -> None:
 
     first = once(sandbox)
     assert first.files
-    assert once(Breaking(sandbox, [SandboxError("x")] * 9)) == first
+    closed = Breaking(sandbox, [SandboxError("x")] * 9)
+    assert once(closed) == first
+    assert len(closed.faults) == 9  # nobody knocked
 
 
 def test_a_replay_that_comes_to_other_files_is_dropped(sandbox: Sandbox) -> None:
@@ -310,6 +313,28 @@ def test_group_rows_learn_from_own_tokens_alone() -> None:
     single = group_row([one(1.0, (3, 4)), one(0.0, (3,))])
     assert single is not None
     assert single.own is None  # answers of one turn are packed as they always were
+
+
+def test_a_tokens_weight_in_the_loss_is_by_the_most_that_an_episode_may_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = []
+
+    def learn(*_: Any, token_limit: int, **__: Any) -> StepReport:
+        limits.append(token_limit)
+        return StepReport(0.0, 0.0, 0, 0)
+
+    monkeypatch.setattr("toprope.climb.learner.learn_groups", learn)
+    verdicts = [Verdict(Outcome.PASSED, 1.0, ""), Verdict(Outcome.FAILED, 0.0, "")]
+    group = [
+        Episode("e", "t", 0, Mode.PLAIN, "", (1,), (2,), (-0.5,), "", "", verdict)
+        for verdict in verdicts
+    ]
+    for turns in ("turns.tokens=77", 'turns.dialect=""'):
+        config = load_config("default", ['turns.dialect="lines"', turns])
+        learner = Learner(tiny_model("llama"), TOKENIZER, config, Meters(), Shape(1, 1, 1, 1))
+        learner.reinforce([group], step=0)
+    assert limits == [77, config.student.max_tokens]
 
 
 @pytest.mark.parametrize(
