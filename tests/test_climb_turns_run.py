@@ -16,13 +16,18 @@ import torch
 from micro_climber import left_in
 from sittings import sit
 from tiny_models import plain_logprobs
+from toprope.climb.export import export_run
+from toprope.climb.play import Plan
 from toprope.climb.run import climb
+from toprope.climb.subjects import ModelSubject, find_subjects
+from toprope.grading import Grader
 from toprope.harness.turns.stream import laid_out
 from toprope.ledger.store import Ledger
 from toprope.policy.load import load_model
 from toprope.report.story import story
 from toprope.sandbox import Sandbox, open_sandbox
-from toprope.terms import Observed
+from toprope.tasks import load_taskset
+from toprope.terms import Observed, Outcome
 from turn_world import SHORTER, TURNS, turn_settings, write_tasks, write_turn_student
 
 
@@ -109,3 +114,19 @@ def test_a_climb_over_turns_that_is_killed_ends_as_the_undisturbed_one(
     statuses = [at["status"] for at in found["sittings"]]
     assert statuses == [*[-signal.SIGKILL] * len(POINTS), 0]
     assert found["left"] == left_in(world.run)
+
+
+def test_an_exported_student_acts_over_turns_wherever_it_is_measured(
+    world: World, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    export_run(world.run, tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "harness.json").read_text())
+    assert told["dialect"] == "lines, over turns"
+    (subject,) = find_subjects([str(tmp_path / "out")], say=lambda _: None)
+    assert isinstance(subject, ModelSubject)
+    assert subject.config.turns == turn_settings(world.taskset, world.student).turns
+    task = load_taskset(world.taskset).tasks[0]
+    plans = [Plan(task, "eval", 2)]
+    (verdicts,) = subject.play(plans, Grader(sandbox), seed=0, temperature=1.0)
+    assert Outcome.INFRA not in {v.outcome for v in verdicts}
+    assert subject.sampled_tokens >= 2 * 20  # of three turns each
