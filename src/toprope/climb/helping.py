@@ -111,12 +111,13 @@ def _taught(crew: Crew, iteration: int) -> bool:
     return crew.ledger.db.execute(query, [iteration]).fetchone() is not None
 
 
-def look_again(crew: Crew, iteration: int) -> None:
+def look_again(crew: Crew, iteration: int, tell: Tell) -> None:
     """Re-pilot a random part of the cold tasks: what thawed, seeded or not, is the yield."""
     settings = crew.config.seeding
     cold = [c.task for c in crew.cold()]
     part = choose.random_part(cold, settings.pilot_tasks, crew.config.seed, f"look {iteration}")
     if part:
+        tell(iteration, f"what the seeds thawed: {len(part)} cold tasks, drawn again")
         measure.pilot(crew, iteration, part, settings.pilot_draws)
 
 

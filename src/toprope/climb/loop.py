@@ -132,7 +132,7 @@ class Climb:
         self.tell(iteration, "looking at the cold tasks")
         seeded = helping.help_cold(crew, iteration, self.tell)
         if seeded:
-            helping.look_again(crew, iteration)
+            helping.look_again(crew, iteration, self.tell)
         elif not self.rl_steps() and crew.ladder.waiting(crew.cold()):
             return True
         query = "SELECT 1 FROM evidence WHERE purpose = ? LIMIT 1"
