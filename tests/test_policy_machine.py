@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from toprope.cli.main import build_app
-from toprope.plan.chips import find_chip, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import find_chip
 from toprope.policy.machine import MachineError, MeasuredMachine, Spread, as_chip_toml, measure
 
 
