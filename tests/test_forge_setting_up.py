@@ -74,7 +74,11 @@ def test_what_is_changed_and_not_committed_counts_as_changed(
 
 def test_a_failed_set_up_leaves_no_history_either(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(NoEnvironment, match="--setup ended with 7") as caught:
-        set_up(open_repository(str(checkout), "", tmp_path), "git describe --tags >&2; exit 7", tmp_path)
+        set_up(
+            open_repository(str(checkout), "", tmp_path),
+            "git describe --tags >&2; exit 7",
+            tmp_path,
+        )
     assert "v1.4.2" in str(caught.value)
     assert not list((tmp_path / "environments").glob("*/.git"))
 
@@ -88,7 +92,9 @@ def test_without_a_history_of_its_own_the_way_out_is_told(
     (place / "plain").mkdir(parents=True)
     (place / "plain" / "setup.py").write_text("")
     repository = open_repository(str(place / "plain"), "", tmp_path)
-    fails = "echo 'LookupError: setuptools-scm was unable to detect version' >&2; git describe --tags"
+    fails = (
+        "echo 'LookupError: setuptools-scm was unable to detect version' >&2; git describe --tags"
+    )
     with pytest.raises(NoEnvironment, match="no git checkout") as caught:
         set_up(repository, fails, tmp_path)
     assert "SETUPTOOLS_SCM_PRETEND_VERSION" in str(caught.value)
