@@ -32,7 +32,7 @@ MAKE = {
     "llama": VENV + "xllamacpp==2026.10.11549 gguf==0.19.0",
     "vllm": "make vllm-env",
 }
-EQUAL = ("read", "lengths", "drawn")
+EQUAL = ("read", "prompt_tokens", "lengths", "drawn")
 GROUP = 8
 # How far mean log-probabilities of draws of one distribution lie apart, in standard errors.
 ALIKE = 5.0
@@ -93,6 +93,8 @@ def _score(
     """Note the mean log-probability of each side's draws; end unless they are alike."""
     few = 4 * GROUP  # answers are enough, and these of the first prompts
     for name, answers in drawn.items():
+        if len(set(map(tuple, answers))) < len(answers) / 2:
+            raise SystemExit(f"{name} draws the same answers again and again")
         result[name]["score"] = sides[0].ask(
             do="score", prompts=asked, group=GROUP, answers=answers[:few]
         )
@@ -116,6 +118,7 @@ def run(options: argparse.Namespace) -> None:
         for name, (python, script, make, more) in sides_of(options).items():
             side = Side(name, python, script, make=make, threads=options.threads)
             sides.append(stack.enter_context(side))
+            print(f"opening {name}", file=sys.stderr)
             told[name] = side.ask(
                 do="open",
                 model=str(resolve(options.student)),

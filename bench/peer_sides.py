@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,22 +36,26 @@ class Side:
             raise SystemExit(f"{name}: there is no Python at {python}. Make one:\n  {make}")
         self.name, self.peak = name, 0.0
         self._log = tempfile.TemporaryFile()
+        read, write = os.pipe()
+        self._answers = os.fdopen(read, encoding="utf-8")
         self._process = subprocess.Popen(
             [python, str(FOLDER / script)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._log,
             stderr=self._log,
             text=True,
-            env={**os.environ, **_environment(threads)},
+            env={**os.environ, **_environment(threads), "PEER_ANSWERS": str(write)},
+            pass_fds=(write,),
             start_new_session=True,  # its processes are found, and ended, by their session
         )
+        os.close(write)
 
     def ask(self, **told: Any) -> dict[str, Any]:
         """Return the answer to a command; a side that dies ends the comparison, with its log."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
         try:
             print(json.dumps(told), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
+            line = self._answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -75,13 +79,11 @@ class Side:
         trace: TracebackType | None,
     ) -> None:
         """End every process of the side."""
-        try:
-            os.killpg(self._process.pid, 9)
-        except ProcessLookupError:
-            pass
         for pid in _members(self._process.pid):
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
         self._process.wait()
+        self._answers.close()
         self._log.close()
 
 
@@ -199,7 +201,7 @@ def summed_up(
     return result
 
 
-def show(result: Mapping[str, Mapping[str, Any]], tokens: int, what: str) -> None:
+def show(result: Mapping[str, Mapping[str, Any]], tokens: float, what: str) -> None:
     """Print a table of the sides; `tokens` of `what` is the work of a round."""
     print(f"{'side':<28}{'seconds':>9}{what + '/s':>13}{'times ours':>22}{'GiB':>7}{'of ours':>9}")
     for name, one in result.items():

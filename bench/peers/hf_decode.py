@@ -20,7 +20,7 @@ class Decoder:
         torch.set_num_threads(told["threads"])
         torch.manual_seed(0)
         self.way = {"generate": self.generate, "continuous": self.continuous}[told["way"]]
-        self.rows, self.blocks = told["rows"], told["blocks"]
+        self.rows, self.blocks, self.group = told["rows"], told["blocks"], 0
         self.model = AutoModelForCausalLM.from_pretrained(
             told["model"], dtype=torch.bfloat16, attn_implementation="sdpa"
         ).eval()
@@ -28,12 +28,12 @@ class Decoder:
 
     def draw(self, told: dict[str, Any]) -> dict[str, Any]:
         begun = time.perf_counter()
-        with torch.inference_mode():
-            answers = self.way(told["prompts"], told["group"], told["tokens"])
+        answers = self.way(told["prompts"], told["group"], told["tokens"])
         seconds = time.perf_counter() - begun
         return {
             "seconds": seconds,
             "read": digest(told["prompts"]),
+            "prompt_tokens": sum(map(len, told["prompts"])),
             "lengths": sorted({len(one) for one in answers}),
             "drawn": sum(map(len, answers)),
             "answers": answers if told["show"] else None,
@@ -44,28 +44,32 @@ class Decoder:
         longest = max(map(len, prompts))
         ids = torch.tensor([[0] * (longest - len(one)) + one for one in prompts])
         seen = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts])
-        found = self.model.generate(
-            input_ids=ids, attention_mask=seen, generation_config=_config(group, tokens)
-        )
+        with torch.inference_mode():  # which continuous batching refuses
+            found = self.model.generate(
+                input_ids=ids, attention_mask=seen, generation_config=_config(group, tokens)
+            )
         return found[:, longest:].tolist()
 
     def continuous(self, prompts: list[list[int]], group: int, tokens: int) -> list[list[int]]:
-        """Return the answers of paged, shared blocks of prompts, all requests given at once."""
+        """Return the answers of paged blocks; a prompt is computed once and then forked."""
+        if group != self.group:  # the manager is kept from call to call, but forks as it began
+            self.model.destroy_cached_continuous_batching_manager()
+            self.group = group
         found = self.model.generate_batch(
-            [one for one in prompts for _ in range(group)],
-            generation_config=_config(1, tokens),
+            prompts,
+            generation_config=_config(group, tokens),
             continuous_batching_config=ContinuousBatchingConfig(
                 page_size=32,
                 num_blocks=self.blocks,
                 max_batch_tokens=2048,
                 max_requests_per_batch=self.rows,
             ),
+            persistent_manager=True,
         )
-        order = sorted(found, key=lambda name: int(name.rpartition("_")[2]))
-        for name in order:
-            if found[name].error:
-                raise RuntimeError(f"continuous batching: {found[name].error}")
-        return [list(found[name].generated_tokens) for name in order]
+        for one in found.values():
+            if one.error:
+                raise RuntimeError(f"continuous batching: {one.error}")
+        return [list(one.generated_tokens) for one in found.values()]
 
 
 def _config(group: int, tokens: int) -> GenerationConfig:

@@ -1,7 +1,7 @@
 """A side of a comparison, from inside: commands in, answers out, one JSON line each.
 
-Standard library only: every side imports it, in whatever environment it runs. What a library
-prints goes to the standard error, so that nothing but answers is on the line.
+Standard library only: every side imports it, in whatever environment it runs. Answers have a
+pipe of their own, whose number is in the environment: libraries print when they like.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from threading import Thread
 from typing import Any
 
 
+ANSWERS = "PEER_ANSWERS"
+
+
 class Lines:
     """The two ends of the pipe to whoever compares."""
 
     def __init__(self) -> None:
-        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)
+        self._out = os.fdopen(int(os.environ[ANSWERS]), "w", encoding="utf-8")
         Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def hear(self) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class Decoder:
         return {
             "seconds": seconds,
             "read": digest(told["prompts"]),
+            "prompt_tokens": sum(group[0]["tokens_evaluated"] for group in found),
             "lengths": sorted({one["tokens_predicted"] for one in each}),
             "drawn": sum(one["tokens_predicted"] for one in each),
             "answers": [one["tokens"] for one in each] if told["show"] else None,

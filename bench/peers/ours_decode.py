@@ -49,6 +49,7 @@ class Decoder:
         return {
             "seconds": seconds,
             "read": digest(told["prompts"]),
+            "prompt_tokens": sum(map(len, told["prompts"])),
             "lengths": sorted({len(one.ids) for one in found}),
             "drawn": sum(len(one.ids) for one in found),
             "answers": [list(one.ids) for one in found] if told["show"] else None,

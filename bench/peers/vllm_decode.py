@@ -54,6 +54,7 @@ class Decoder:
         return {
             "seconds": seconds,
             "read": digest(one.prompt_token_ids for one in found),
+            "prompt_tokens": sum(len(one.prompt_token_ids) for one in found),
             "lengths": sorted({len(one) for one in answers}),
             "drawn": sum(map(len, answers)),
             "answers": answers if told["show"] else None,
