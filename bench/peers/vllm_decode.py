@@ -18,7 +18,7 @@ class Decoder:
     def open(self, told: dict[str, Any]) -> dict[str, Any]:
         os.environ.update(
             VLLM_CPU_KVCACHE_SPACE="1",
-            VLLM_CPU_OMP_THREADS_BIND=f"0-{told['threads'] - 1}",
+            VLLM_CPU_OMP_THREADS_BIND="nobind",  # as the others; their number is set for all
             VLLM_LOGGING_LEVEL="WARNING",
             VLLM_NO_USAGE_STATS="1",
         )
