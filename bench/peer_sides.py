@@ -105,15 +105,19 @@ def _stat(pid: int) -> list[str]:
 
 
 def _members(session: int) -> list[int]:
-    """Return the living processes of a session."""
-    found = []
-    for entry in os.listdir("/proc"):
+    """Return the living processes of a session, and those begun by them in others."""
+    found, parents = {session}, {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if entry.isdigit() and int(_stat(int(entry))[3]) == session:
-                found.append(int(entry))
-        except (OSError, IndexError):
+            fields = _stat(int(entry))
+        except OSError:
             continue  # it ended meanwhile
-    return found
+        parents[int(entry)] = int(fields[1])
+        if int(fields[3]) == session:
+            found.add(int(entry))
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found & parents.keys())
 
 
 def peak_bytes(session: int) -> float:

@@ -27,7 +27,8 @@ def do(told):
     if told["do"] == "hold":
         held.append(bytearray(os.urandom(1)) * (told["mib"] << 20))
     if told["do"] == "spawn":
-        held.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+        held.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                                     start_new_session=told["apart"]))
         return {{"child": held[-1].pid}}
     if told["do"] == "fail":
         raise RuntimeError("out of what it needs")
@@ -79,14 +80,15 @@ def test_the_peak_is_that_of_the_side_and_stays_when_memory_is_given_back(side: 
 def test_the_peak_holds_what_a_process_of_the_side_started(side: Side) -> None:
     side.ask(do="step", at=0)
     alone = side.peak
-    side.ask(do="spawn", at=0)
+    side.ask(do="spawn", at=0, apart=False)
     side.ask(do="step", at=0)
     assert side.peak > alone * 1.2
 
 
-def test_every_process_of_a_side_is_ended_with_it(script: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_every_process_of_a_side_is_ended_with_it(script: Path, apart: bool) -> None:
     with Side("other", sys.executable, str(script), make="", threads=1) as side:
-        pids = [side.ask(do="step", at=0)["pid"], side.ask(do="spawn", at=0)["child"]]
+        pids = [side.ask(do="step", at=0)["pid"], side.ask(do="spawn", at=0, apart=apart)["child"]]
     until = time.monotonic() + 20
     while time.monotonic() < until and any(map(_alive, pids)):
         time.sleep(0.05)
