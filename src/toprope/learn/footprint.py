@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from toprope.learn.fit import Fit
 from toprope.learn.head import CHUNK
 from toprope.learn.packing import GroupRow, pack
-from toprope.learn.step import own_logprobs
+from toprope.learn.step import own_states
 
 # Bytes of a trained parameter beside the model's own: fp32 gradient and two moments, and two
 # more moments while seeds use theirs.
@@ -83,9 +83,8 @@ def _kept(model: Any, packed: Any, layers: int) -> int:
         return tensor
 
     with _first_layers(model, layers), saved_tensors_hooks(keep, lambda tensor: tensor):
-        logprobs = own_logprobs(model, packed)
-    del logprobs
-    return sum(storage.nbytes() for storage in found.values())
+        states = own_states(model, packed, packed.source_T)  # the head is reckoned, not run
+    return states.nbytes + sum(storage.nbytes() for storage in found.values())
 
 
 @contextmanager
