@@ -128,7 +128,7 @@ class Climb:
                 [g for p, g in zip(plans, groups, strict=True) if p.purpose == TRAIN],
                 step=self.rl_steps(),
             )
-            crew.version += report is not None
+            crew.version += report is not None and not report.skipped
         dev = self.evaluate_dev(iteration)
         self.close(iteration, groups=groups, report=report, dev=dev, keep=seeded)
 

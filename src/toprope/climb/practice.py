@@ -163,7 +163,7 @@ def _reinforce(crew: Crew, rounds: Sequence[_Round]) -> None:
         [PHASE, crew.meters.iteration],
     ).fetchone()[0]
     report = crew.learner.reinforce(groups, step=step, phase=PHASE)
-    crew.version += report is not None
+    crew.version += report is not None and not report.skipped
 
 
 def credited(group: Sequence[Episode]) -> list[Episode]:
