@@ -127,9 +127,9 @@ def test_finished_rows_are_dropped_and_the_rest_is_not_disturbed(
     kept: list[int] = []
     keep = GroupCache.keep
 
-    def counted(self: GroupCache, prompts: Any, rows: Any, width: int) -> None:
-        kept.append(len(rows))
-        keep(self, prompts, rows, width)
+    def counted(self: GroupCache, left: Sequence[int]) -> None:
+        kept.append(len(left))
+        keep(self, left)
 
     monkeypatch.setattr(GroupCache, "keep", counted)
     asks = [
@@ -138,7 +138,7 @@ def test_finished_rows_are_dropped_and_the_rest_is_not_disturbed(
     ]
     compacted = make_sampler(model, max_tokens=60).sample(asks)
     assert len(kept) >= 3
-    monkeypatch.setattr(TorchSampler, "_compact", lambda self, cache, slots, ids: (slots, ids))
+    monkeypatch.setattr(GroupCache, "thin", lambda self, living: None)
     whole = make_sampler(model, max_tokens=60).sample(asks)
     assert [c.ids for c in compacted] == [c.ids for c in whole]
 
