@@ -173,6 +173,25 @@ def test_an_episode_ends_by_its_end_token_its_stop_or_its_length(model: Any) -> 
     assert {c.stop for c in found} == {"stop", "length"}
 
 
+def test_any_of_several_tokens_or_texts_ends_an_episode() -> None:
+    model = tiny_model("llama", vocabulary=VOCABULARY)
+    a, b, c, d = TOKENIZER.convert_tokens_to_ids(["a", "b", "c", "d"])
+    guide = Guide(TOKENIZER, anything, ("ab", "\n", "c"), VOCABULARY, ends=(d,))
+    assert guide.advance("xa", b) == ("x", "stop")
+    assert guide.advance("x", d) == ("x", "stop")
+    asks = [Ask((5, 6, 7), tuple(f"many/{n}" for n in range(150)))]
+    seen = set()
+    for completion in TorchSampler(model, guide, seed=0, max_tokens=12).sample(asks):
+        *before, last = completion.ids
+        text = TOKENIZER.decode(before)
+        assert not {c, d, TOKENIZER.eos_token_id} & set(before)
+        assert "ab" not in text
+        if completion.stop == "stop":
+            assert last != b or before[-1] == a
+            seen.add(last)
+    assert {c, d, TOKENIZER.eos_token_id, TOKENIZER.convert_tokens_to_ids("\n")} <= seen
+
+
 def test_an_episode_that_cannot_become_an_action_ends_at_once(model: Any) -> None:
     sampler = make_sampler(model, could_continue=lines.could_continue)
     found = sampler.sample([Ask((5, 6, 7), tuple(f"many/{n}" for n in range(200)))])
