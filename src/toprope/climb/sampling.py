@@ -37,6 +37,7 @@ def open_sampler(
         seed=config.seed,
         max_tokens=config.student.max_tokens,
         max_rows=config.student.max_rows,
+        kept_bytes=config.student.kept_mb << 20,
         base=base,
     )
 
