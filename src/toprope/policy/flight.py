@@ -113,9 +113,11 @@ class Flight:
         rows = [row for group in groups for row in group]
         survivors = [self.rows[at] for at in living]
         self.rows = [*survivors, *rows]  # told before the memory is asked for
+        if not survivors:
+            self.cache = None
         fresh = self._prefill(groups)
         self._keep_ended(fresh, rows)
-        if self.cache is None or not survivors:
+        if self.cache is None:
             self.cache, self.rows = fresh, rows
             return
         self.cache.keep(living)

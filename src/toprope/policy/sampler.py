@@ -6,6 +6,7 @@ log-probabilities out) and idempotent by episode id. It does not know tasks or r
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -137,6 +138,7 @@ class TorchSampler:
                 raise
         # Not above: an error being handled holds on to what its frames hold.
         del flight
+        gc.collect()
         self.retained.clear()
         self.max_rows = tried // 2
         for row in rows:
