@@ -36,7 +36,9 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
     seeded = asked = False
     given = list[Help]()
-    for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
+    with crew.meters.phase("teacher"):
+        offered = crew.ladder.help(cold, iteration=iteration, malformed_share=malformed)
+    for help_ in offered:
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
             tell(iteration, f"imitating {len(help_.demonstrations)} demonstrations")

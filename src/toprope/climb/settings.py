@@ -44,6 +44,7 @@ class Student(Section):
     lora_rank: Count = 32
     max_tokens: Positive = 48
     max_rows: Positive = 256
+    kept_mb: Count = 1024
     most_train_tokens: Positive = 1024
     sampler: Literal["torch", "vllm"] = "torch"
     endpoint: str = ""

@@ -23,6 +23,14 @@ class NoSuchDevice(TopropeError):
     """A device that torch does not find on this machine."""
 
 
+class OutOfMemory(TopropeError):
+    """The device has not the memory for what it was asked to compute."""
+
+
+class DeviceLost(TopropeError):
+    """The device failed in mid-computation; what it held is gone."""
+
+
 def find_device(name: str = CPU) -> torch.device:
     """Return the device called `name`; "auto" is the accelerator, or the CPU where none is.
 
@@ -109,6 +117,32 @@ def on_device(model: Any) -> Iterator[None]:
     """Make new tensors on the model's device inside."""
     with next(model.parameters()).device:
         yield
+
+
+@contextmanager
+def telling_failures(model: Any) -> Iterator[None]:
+    """Raise `OutOfMemory` or `DeviceLost` in place of what torch raises of the device inside."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        device = next(model.parameters()).device
+        if _is_memory(error):
+            raise OutOfMemory(
+                f"{device} has not the memory for even one episode: lower student.max_tokens, "
+                "show less of each task, or choose a smaller student"
+            ) from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLost(
+                f"{device} failed ({str(error).splitlines()[0]}): nothing that was committed is "
+                "lost; run the same command again, which goes on from there"
+            ) from error
+        raise
+
+
+def _is_memory(error: Exception) -> bool:
+    # On a CPU torch says so only in words.
+    words = "can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or words
 
 
 def _accelerator() -> torch.device | None:
