@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from micro_world import short_settings
+from micro_world import make_tasks, short_settings
 from sittings import sit
+from toprope.climb.replay import replayable
 from toprope.climb.run import climb
+from toprope.ladder.rung import Cold
 from toprope.ledger.rows import PILOT, SELF
 from toprope.ledger.store import Ledger
+from toprope.terms import Episode, Mode, Outcome, State, Task, Verdict
 
 # Enough demonstrations that some draws pass when the cold tasks are looked at again.
 SEEDED = (
@@ -47,8 +50,13 @@ def test_what_the_student_solved_itself_is_imitated_once_a_task(replayed: Path) 
             "AND iteration = (SELECT min(iteration) FROM seeds)",
             [PILOT],
         ).fetchall()
+        barred = {
+            row.task_id
+            for row in ledger.tasks()
+            if row.never_seeded and ledger.states()[row.task_id] is State.COLD
+        }
     assert rows
-    assert {task for task, *_ in rows} == {task for (task,) in passed}
+    assert {task for task, *_ in rows} == {task for (task,) in passed} - barred
     assert set(Counter(task for task, *_ in rows).values()) == {1}
     for _, rung, tokens, purpose, outcome, same_iteration, sampled in rows:
         assert (rung, purpose, outcome, same_iteration) == ("0", PILOT, "passed", 1)
@@ -88,6 +96,21 @@ def test_where_nothing_was_solved_nothing_is_replayed(
     with Ledger.open(tmp_path / "run") as ledger:
         kinds = {row[0] for row in ledger.db.execute("SELECT kind FROM seeds")}
     assert kinds == {"reference"}
+
+
+def test_the_control_is_not_practised_before_it_thaws() -> None:
+    cold, seedable, thawed = make_tasks(train=3, dev=0, heldout=0)
+    groups = [[episode(task)] for task in (cold, seedable, thawed)]
+    still_cold = [Cold(cold, True, 1, 1), Cold(seedable, False, 1, 1)]
+    assert replayable([*groups, []], still_cold) == groups[1:]
+
+
+def episode(task: Task) -> Episode:
+    return Episode(
+        id=f"{task.id}/0", task_id=task.id, mode=Mode.PLAIN, rung="", version=1,
+        prompt_ids=(1,), sampled_ids=(2,), logprobs=(0.0,), text="", stop="stop",
+        verdict=Verdict(Outcome.PASSED, 1.0, ""),
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from toprope.climb.crew import Crew
 from toprope.climb.practice import own_successes
 from toprope.ladder.ladder import SAMPLES
+from toprope.ladder.rung import Cold
 from toprope.ledger.rows import SELF, Seed
 from toprope.terms import Episode
 
@@ -21,7 +22,8 @@ def replay(crew: Crew, iteration: int, groups: Sequence[Sequence[Episode]]) -> b
     `groups` are plain draws as they count. The rows booked are the student's own: no teacher token.
     """
     settings = crew.config.seeding
-    demos = [demo for group in groups for demo in own_successes(crew, group)[: settings.replay]]
+    solved = (own_successes(crew, group) for group in replayable(groups, crew.cold()))
+    demos = [demo for found in solved for demo in found[: settings.replay]]
     if not demos:
         return False
     crew.learner.imitate(demos, seed=crew.config.seed)
@@ -34,3 +36,14 @@ def replay(crew: Crew, iteration: int, groups: Sequence[Sequence[Episode]]) -> b
         for demo in demos
     )  # fmt: skip
     return True
+
+
+def replayable(
+    groups: Sequence[Sequence[Episode]], cold: Sequence[Cold]
+) -> list[Sequence[Episode]]:
+    """Return the groups that may be imitated: all but those of the control that are still cold.
+
+    What thaws of the never-seeded must be transfer, and not practice on the task itself.
+    """
+    control = {one.task.id for one in cold if one.never_seeded}
+    return [group for group in groups if group and group[0].task_id not in control]
