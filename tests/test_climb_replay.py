@@ -39,6 +39,7 @@ def replayed(
 
 def test_what_the_student_solved_itself_is_imitated_once_a_task(replayed: Path) -> None:
     with Ledger.open(replayed) as ledger:
+        (seeded_at,) = ledger.db.execute("SELECT min(iteration) FROM seeds").fetchone()
         rows = ledger.db.execute(
             "SELECT s.task_id, s.rung, s.tokens, e.purpose, e.outcome, e.iteration = s.iteration, "
             "e.sampled_tokens FROM seeds AS s JOIN evidence AS e ON e.episode_id = s.attempt_id "
@@ -47,14 +48,15 @@ def test_what_the_student_solved_itself_is_imitated_once_a_task(replayed: Path) 
         ).fetchall()
         passed = ledger.db.execute(
             "SELECT DISTINCT task_id FROM evidence WHERE purpose = ? AND outcome = 'passed' "
-            "AND iteration = (SELECT min(iteration) FROM seeds)",
-            [PILOT],
+            "AND iteration = ?",
+            [PILOT, seeded_at],
         ).fetchall()
-        barred = {
-            row.task_id
-            for row in ledger.tasks()
-            if row.never_seeded and ledger.states()[row.task_id] is State.COLD
+        alive = {
+            change.task_id
+            for change in ledger.transitions()
+            if change.after is State.LIVE and change.iteration <= seeded_at
         }
+        barred = {row.task_id for row in ledger.tasks() if row.never_seeded} - alive
     assert rows
     assert {task for task, *_ in rows} == {task for (task,) in passed} - barred
     assert set(Counter(task for task, *_ in rows).values()) == {1}
