@@ -199,6 +199,12 @@ says = "ours with well-formed wrong edits on tasks outside the pool"
 """
 
 
+def entries(out: Path, seeds: int, flops: float, equal: str) -> dict[str, str]:
+    """Return the comparisons as TOML, by the name of their file."""
+    start = HEAD.format(seeds=list(range(seeds)), flops=flops, equal=equal, out=out) + RIVALS
+    return {"arms": start + FIRST, "replay": start + SECOND}
+
+
 def main() -> None:
     """Write students, tasksets, recordings and the entry."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -220,11 +226,8 @@ def main() -> None:
                 tasks = pool(seed)
                 save_taskset(tasks, place / "tasks.jsonl", "micro")
                 record(teacher, tasks, place / "teacher.jsonl", Grader(sandbox))
-    start = HEAD.format(
-        seeds=list(range(given.seeds)), flops=given.flops, equal=given.equal, out=out
-    )
-    for name, arms in (("arms", FIRST), ("replay", SECOND)):
-        (out / f"{name}.toml").write_text(start + RIVALS + arms, encoding="utf-8")
+    for name, text in entries(out, given.seeds, given.flops, given.equal).items():
+        (out / f"{name}.toml").write_text(text, encoding="utf-8")
         print(f"toprope bench arms {out}/{name}.toml --out {out}/runs-{name}")
 
 
