@@ -10,6 +10,7 @@ import pytest
 
 from micro_world import make_tasks, short_settings
 from sittings import sit
+from toprope.climb.config import ConfigError, load_config
 from toprope.climb.replay import replayable
 from toprope.climb.run import climb
 from toprope.ladder.rung import Cold
@@ -98,6 +99,11 @@ def test_where_nothing_was_solved_nothing_is_replayed(
     with Ledger.open(tmp_path / "run") as ledger:
         kinds = {row[0] for row in ledger.db.execute("SELECT kind FROM seeds")}
     assert kinds == {"reference"}
+
+
+def test_a_replay_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"seeding\.pilot_tasks is 0"):
+        load_config("small", ["seeding.replay=1", "seeding.pilot_tasks=0"])
 
 
 def test_the_control_is_not_practised_before_it_thaws() -> None:
