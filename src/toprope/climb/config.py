@@ -77,6 +77,11 @@ class ClimbConfig(Section):
             )
         if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
+        if seeding.replay and not seeding.pilot_tasks:
+            raise ValueError(
+                "seeding.replay imitates what a look after seeding found but seeding.pilot_tasks "
+                "is 0: raise it, or take out seeding.replay"
+            )
         if seeding.demonstrations and 6 not in self.ladder.rungs:
             raise ValueError(
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from toprope.climb import choose, measure
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
+from toprope.climb.replay import replay
 from toprope.harness.encode import answer_ids
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
@@ -114,13 +115,17 @@ def _taught(crew: Crew, iteration: int) -> bool:
 
 
 def look_again(crew: Crew, iteration: int, tell: Tell) -> None:
-    """Re-pilot a random part of the cold tasks: what thawed, seeded or not, is the yield."""
+    """Re-pilot a random part of the cold tasks: what thawed, seeded or not, is the yield.
+
+    What they were solved with is replayed where the settings say so.
+    """
     settings = crew.config.seeding
     cold = [c.task for c in crew.cold()]
     part = choose.random_part(cold, settings.pilot_tasks, crew.config.seed, f"look {iteration}")
     if part:
         tell(iteration, f"what the seeds thawed: {len(part)} cold tasks, drawn again")
-        measure.pilot(crew, iteration, part, settings.pilot_draws)
+        groups = measure.pilot(crew, iteration, part, settings.pilot_draws)
+        replay(crew, iteration, groups)
 
 
 def _imitate(crew: Crew, iteration: int, help_: Help) -> None:
