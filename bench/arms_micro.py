@@ -2,10 +2,11 @@
 
 For every seed a student and a taskset of its own, and the recorded attempts of a tiny teacher
 that mends seven bugs of ten. Half of the tasks ask "how", which the student half knows (warm);
-the others ask "now", which it never answers right (cold). Writes `arms.toml` beside them:
+the others ask "now", which it never answers right (cold). Writes beside them `arms.toml`, the
+first comparison, and `replay.toml`, the one after the method was changed:
 
     python bench/arms_micro.py --out /tmp/micro
-    toprope bench arms /tmp/micro/arms.toml --out /tmp/micro/runs
+    toprope bench arms /tmp/micro/replay.toml --out /tmp/micro/runs-replay
 
 It shows mechanisms on an invented language, and nothing about coding.
 """
@@ -45,8 +46,12 @@ ATTEMPTS = 4
 TEACHER = "micro-teacher"
 
 
-def taught(rng: random.Random) -> tuple[str, str]:
-    """Return a sentence that teaches the teacher: the bug mended, or another line repeated."""
+def taught(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Return a batch of what the teacher is taught: the bug mended, or another line repeated."""
+    return [_sentence(rng) for _ in range(count)]
+
+
+def _sentence(rng: random.Random) -> tuple[str, str]:
     program, at, right = micro_world.buggy(rng)
     view = "\n".join(f"{i}|{c}" for i, c in enumerate(program, 1))
     asked = rng.choice(("now", "how"))
@@ -105,7 +110,7 @@ def record(folder: Path, tasks: list[Task], path: Path, grader: Grader) -> None:
     print(f"{path}: {sum(r.action is not None for r in rows)} of {len(rows)} attempts passed")
 
 
-ENTRY = """\
+HEAD = """\
 # Written before anything was run: the arms, the FLOPs, the margin and the rival.
 recipe = "small"
 seeds = {seeds}
@@ -144,26 +149,60 @@ taskset = "{out}/seed-{{seed}}/tasks.jsonl"
 "limits.steps" = 400
 "limits.checkpoint_every" = 50
 "limits.threads" = 1
+"""
 
+RIVALS = """
 [arms.rl_only]
 says = "reinforcement alone"
-settings = {{ "teacher.kind" = "none", "seeding.demonstrations" = 0 }}
+settings = { "teacher.kind" = "none", "seeding.demonstrations" = 0 }
 
 [arms.sft_then_rl]
 says = "48 demonstrations of random tasks, twice over, then reinforcement"
-settings = {{ "seeding.on" = "random", "seeding.demonstrations" = 48, "seeding.epochs" = 2 }}
+settings = { "seeding.on" = "random", "seeding.demonstrations" = 48, "seeding.epochs" = 2 }
+"""
 
+FIRST = """
 [arms.ours]
 says = "12 demonstrations of cold tasks, then reinforcement"
 
 [arms.random_seeds]
 says = "ours with its seeds on random tasks"
-settings = {{ "seeding.on" = "random" }}
+settings = { "seeding.on" = "random" }
 
 [arms.form_only]
 says = "ours with well-formed wrong edits on tasks outside the pool"
-settings = {{ "teacher.kind" = "form", "seeding.on" = "set_aside" }}
+settings = { "teacher.kind" = "form", "seeding.on" = "set_aside" }
 """
+
+# Written after the first comparison, in which ours lay behind, and before any run of its own.
+SECOND = """
+[arms.ours]
+says = "10 demonstrations of cold tasks and what they made the student solve, then reinforcement"
+settings = { "seeding.demonstrations" = 10, "seeding.replay" = 1 }
+
+[arms.unreplayed]
+says = "ours without what the student solved"
+settings = { "seeding.demonstrations" = 10 }
+
+[arms.sft_replayed]
+says = "the rival, with what it made the student solve"
+settings = { "seeding.on" = "random", "seeding.demonstrations" = 48, "seeding.replay" = 1 }
+
+[arms.form_only]
+says = "ours with well-formed wrong edits on tasks outside the pool"
+
+[arms.form_only.settings]
+"teacher.kind" = "form"
+"seeding.on" = "set_aside"
+"seeding.demonstrations" = 10
+"seeding.replay" = 1
+"""
+
+
+def entries(out: Path, seeds: int, flops: float, equal: str) -> dict[str, str]:
+    """Return the comparisons as TOML, by the name of their file."""
+    start = HEAD.format(seeds=list(range(seeds)), flops=flops, equal=equal, out=out) + RIVALS
+    return {"arms": start + FIRST, "replay": start + SECOND}
 
 
 def main() -> None:
@@ -187,11 +226,9 @@ def main() -> None:
                 tasks = pool(seed)
                 save_taskset(tasks, place / "tasks.jsonl", "micro")
                 record(teacher, tasks, place / "teacher.jsonl", Grader(sandbox))
-    entry = ENTRY.format(
-        seeds=list(range(given.seeds)), flops=given.flops, equal=given.equal, out=out
-    )
-    (out / "arms.toml").write_text(entry, encoding="utf-8")
-    print(f"toprope bench arms {out}/arms.toml --out {out}/runs")
+    for name, text in entries(out, given.seeds, given.flops, given.equal).items():
+        (out / f"{name}.toml").write_text(text, encoding="utf-8")
+        print(f"toprope bench arms {out}/{name}.toml --out {out}/runs-{name}")
 
 
 if __name__ == "__main__":

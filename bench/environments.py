@@ -153,7 +153,7 @@ def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
         rate(side, task, 2 * options.workers, options.workers)
     for _ in range(options.rounds):
         for name, side in sides.items():
-            times = options.times if name in ("quick", "pytest") else options.times // 4
+            times = options.times if name in ("quick", "pytest") else max(1, options.times // 4)
             rates[name].append(rate(side, task, times, options.workers))
     for name, found in rates.items():
         ratios = [one / cold_one for one, cold_one in zip(found, rates["cold"], strict=True)]

@@ -14,7 +14,7 @@ import typer
 from toprope.cli.main import VERBS, build_app
 from toprope.climb.arms.entry import read_entry
 from toprope.climb.config import ClimbConfig, load_config
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.workload import load_workload
 from toprope.tasks import load_environments
 

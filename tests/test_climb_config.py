@@ -50,7 +50,9 @@ def test_overrides_take_bare_words_for_text() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["climbing.gruop=4"], "climbing.gruop: Extra inputs are not permitted"),
+        (["climbing.gruop=4"], "climbing.gruop: no such setting; did you mean climbing.group?"),
+        (["student.group=4"], "student.group: no such setting; did you mean climbing.group?"),
+        (["wholly.unlike=4"], "wholly: no such setting"),
         (["climbing.group=1"], "climbing.group: .* greater than or equal to 2"),
         (["climbing.group=many"], "climbing.group: .* valid integer"),
         (

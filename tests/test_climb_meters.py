@@ -14,6 +14,7 @@ from micro_world import make_tokenizer
 from tiny_models import FAMILIES, tiny_model
 from toprope.climb.meters import Meters, Shape
 from toprope.learn.distil import learn_distributions
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations, learn_groups
@@ -98,7 +99,7 @@ def test_a_reinforcement_step_is_counted_as_torch_counts_it(model: Any) -> None:
             learning_rate=1e-4,
             episodes=40,
             token_limit=12,
-            most_tokens=300,
+            fit=Fit(300),
         )
     )
     ours = Shape.of(model).training(report.positions, report.pairs, report.logits)
@@ -121,7 +122,7 @@ def test_a_step_towards_a_teacher_is_counted_for_both_models(model: Any) -> None
     rows, optimiser = random_rows(5, 8), MasterAdam(model)
     by_torch, report = counted(
         lambda: learn_distributions(
-            model, teacher, optimiser, rows, learning_rate=1e-4, token_limit=12, most_tokens=300
+            model, teacher, optimiser, rows, learning_rate=1e-4, token_limit=12, fit=Fit(300)
         )
     )
     computed = report.positions, report.pairs, report.logits

@@ -91,6 +91,27 @@ def test_a_task_whose_reference_fails_is_set_aside(
         assert [e for e in ledger.evidence_for(tasks[0].id) if e.mode == "plain"] == []
 
 
+def test_a_task_that_is_met_later_is_proven_before_it_is_paid(
+    micro_student: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Doing nothing passes it, and it was not among the tasks of the cold test."""
+    tasks = make_tasks()
+    train = [task for task in tasks if task.split is Split.TRAIN]
+    free = replace(train[-1], files={**train[-1].files, **train[-1].solution})
+    mixed = [free if task.id == free.id else task for task in tasks]
+    config = short_settings(
+        saved(mixed, tmp_path / "mixed.jsonl"), micro_student, "limits.steps=3",
+        f"cold_start.tasks={len(train) - 2}", "climbing.explore=1",
+    )  # fmt: skip
+    summary = climb(config, tmp_path / "run", sandbox=sandbox)
+    assert summary["tasks"]["broken"] == 1
+    with Ledger.open(tmp_path / "run") as ledger:
+        (moved,) = ledger.transitions(free.id)
+        assert (moved.after, moved.reason) == (State.BROKEN, "doing nothing passes")
+        assert ledger.evidence_for(free.id) == []
+        assert ledger.evidence_for(train[-2].id), "a sound one was drawn"
+
+
 def test_a_taskset_of_broken_tasks(micro_student: Path, sandbox: Sandbox, tmp_path: Path) -> None:
     broken = [unsolvable(task) for task in make_tasks()]
     config = short_settings(saved(broken, tmp_path / "broken.jsonl"), micro_student)

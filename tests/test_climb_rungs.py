@@ -45,6 +45,14 @@ def test_every_use_of_a_rung_is_a_row(run: Path) -> None:
     assert all(0 <= passed <= n for passed, n in drawn)
 
 
+def test_all_time_has_a_name_and_the_ladder_s_is_the_teacher_s(run: Path) -> None:
+    with Ledger.open(run) as ledger:
+        taken = dict(ledger.db.execute("SELECT phase, sum(seconds) FROM seconds GROUP BY phase"))
+    named = {"sample", "grade", "teacher", "seed", "help", "train", "eval", "checkpoint", "other"}
+    assert set(taken) <= named
+    assert taken["teacher"] > 0
+
+
 def test_helped_draws_are_no_evidence(run: Path) -> None:
     with Ledger.open(run) as ledger:
         modes = dict(

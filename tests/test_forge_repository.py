@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from toprope.cli.tasks_made import summary
 from toprope.forge.repository import Options, make
 from toprope.forge.repository.baseline import NoUsableTests
 from toprope.forge.repository.bugs import UNTOUCHABLE
@@ -221,6 +222,16 @@ def test_a_repository_without_usable_tests_is_told_so(tmp_path, tests, words):
     with pytest.raises(NoUsableTests, match=words) as caught:
         make(str(folder), tmp_path / "t.jsonl", options(), tmp_path, quiet)
     assert "toprope sandbox run --dir" in str(caught.value)
+
+
+def test_a_shortage_of_pairs_is_told(made, repository, tmp_path):
+    pairs = [task for task in made.taskset.tasks if "+" in task.source.operator]
+    assert (made.doubles.asked, made.doubles.made) == (2, len(pairs))
+    told = "\n".join(summary(made, tmp_path / "t.jsonl", 1.0))
+    assert f"two bugs at once: {len(pairs)} tasks of 2 asked for" in told
+    few = make(str(repository), tmp_path / "t.jsonl", options(limit=4, pairs=0.75), tmp_path, quiet)
+    told = "\n".join(summary(few, tmp_path / "t.jsonl", 1.0))
+    assert "two bugs at once: 0 tasks of 3 asked for (--pairs); 0 pairs could be tried" in told
 
 
 def test_what_cannot_be_opened_is_told_with_what_to_give(repository, tmp_path):

@@ -14,6 +14,7 @@ from micro_world import make_model
 from toprope.learn import divergence
 from toprope.learn.distil import learn_distributions
 from toprope.learn.divergence import reverse_kl
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.policy.supported import require_supported
@@ -131,7 +132,7 @@ def test_packed_rows_learn_what_single_answers_in_a_plain_pass_do(most_tokens: i
     wanted = torch.cat([grad.reshape(-1) for grad in grads])
     before = [p.clone() for p in target.parameters()]
     report = learn_distributions(
-        model, target, optimiser, ROWS, learning_rate=1e-3, token_limit=6, most_tokens=most_tokens
+        model, target, optimiser, ROWS, learning_rate=1e-3, token_limit=6, fit=Fit(most_tokens)
     )
     assert report.loss == pytest.approx(loss.item(), rel=1e-5)
     assert torch.linalg.vector_norm(optimiser.seen - wanted) < 1e-5 * wanted.norm()

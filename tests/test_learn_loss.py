@@ -11,6 +11,7 @@ import torch
 
 from toprope.climb.learner import group_row
 from toprope.learn.advantage import rloo
+from toprope.learn.fit import Fit
 from toprope.learn.loss import demonstration_loss, mismatch_weights, policy_loss
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
@@ -154,7 +155,7 @@ def test_a_reinforcement_step_is_the_same_in_pieces(most_tokens: int) -> None:
         learning_rate=0.0,
         episodes=6,
         token_limit=10,
-        most_tokens=most_tokens,
+        fit=Fit(most_tokens),
     )
     assert torch.allclose(optimiser.seen, -(GROUP_SUM + longer_sum) / 60)
 
@@ -166,9 +167,7 @@ def test_a_demonstration_step_is_the_mean_over_its_own_tokens_in_pieces_or_not(
     rows = [GroupRow((0,), ((1,),), (1.0,)), GroupRow((0,), ((1, 1, 1),), (1.0,))]
     model = Bigram()
     optimiser = Recorded(model)
-    report = learn_demonstrations(
-        model, optimiser, rows, learning_rate=0.0, most_tokens=most_tokens
-    )
+    report = learn_demonstrations(model, optimiser, rows, learning_rate=0.0, fit=Fit(most_tokens))
     # Four tokens, all 1: two after token 0, two after token 1, each one half.
     assert torch.allclose(optimiser.seen, -torch.tensor([[-1.0, -1.0], [1.0, 1.0]]) / 4)
     assert report.loss == pytest.approx(-HALF)

@@ -301,6 +301,7 @@ def test_graduation_is_the_newest_judgement(ledger):
         "graduated": False,
         "iteration": None,
         "criteria": {"silence": None},
+        **dict.fromkeys(("reasons", "numbers", "past_teacher")),
     }
     ledger.note(10, "graduation", {"graduated": True, "criteria": {}})
     assert summarise(ledger.db)["graduation"]["iteration"] == 10

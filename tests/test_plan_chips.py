@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from toprope.plan.chips import Chip, ChipError, UnknownChip, find_chip, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import Chip, ChipError, UnknownChip, find_chip
 
 SOUND = {
     "name": '"A box"',

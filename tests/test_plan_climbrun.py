@@ -9,7 +9,7 @@ import pytest
 from toprope.ledger.rows import STUDENT, TRAIN, Evidence, Meter, TaskRow
 from toprope.ledger.schema import LedgerError
 from toprope.ledger.store import Ledger
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.climbrun import as_workload, compare, is_run, read_run
 from toprope.plan.pool import read_pool
 from toprope.plan.shapes import UnknownShape, find_shape

@@ -6,7 +6,7 @@ from math import isfinite
 
 import pytest
 
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.decode import Served, parts, running, seconds_per_token
 from toprope.plan.layout import Layout, labelled
 from toprope.plan.measured import RowError, read_row, read_rows, summary

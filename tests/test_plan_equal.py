@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.claims import SENTENCES, UnknownClaim, claims
 from toprope.plan.counts import SAME, whole_count
 from toprope.plan.equal import equal, flops_only

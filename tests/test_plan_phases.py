@@ -9,7 +9,7 @@ from math import isfinite
 import pytest
 
 from toprope.plan import flops
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.estimate import CannotRun, estimate
 from toprope.plan.instead import instead
 from toprope.plan.machine import common_precision, machine

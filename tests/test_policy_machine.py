@@ -6,13 +6,24 @@ import pytest
 from typer.testing import CliRunner
 
 from toprope.cli.main import build_app
-from toprope.plan.chips import find_chip, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import find_chip
 from toprope.policy.machine import MachineError, MeasuredMachine, Spread, as_chip_toml, measure
 
 
 def test_a_measured_machine_becomes_a_chip_of_a_plan(tmp_path):
     file = tmp_path / "mine.toml"
-    command = ["bench", "machine", "--device", "cpu", "--rounds", "2", "--seconds", "0.02"]
+    command = [
+        "bench",
+        "machine",
+        "--device",
+        "cpu",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.02",
+        "--machine-only",
+    ]
     done = CliRunner().invoke(build_app("bench"), [*command, "--out", str(file)])
     assert done.exit_code == 0, done.output
     chip = find_chip("this machine", load_chips([file]))
@@ -50,7 +61,9 @@ def test_figures_keep_their_units_from_measurement_to_chip(tmp_path):
 
 def test_json_has_the_measurements():
     command = ["bench", "machine", "--device", "cpu", "--rounds", "1", "--seconds", "0.01"]
-    done = CliRunner().invoke(build_app("bench"), [*command, "--watts", "65", "--json"])
+    done = CliRunner().invoke(
+        build_app("bench"), [*command, "--watts", "65", "--json", "--machine-only"]
+    )
     found = json.loads(done.output)
     assert found["watts"] == [65, 65, 65]
     assert found["bandwidth"]["low"] <= found["bandwidth"]["middle"]

@@ -127,9 +127,9 @@ def test_finished_rows_are_dropped_and_the_rest_is_not_disturbed(
     kept: list[int] = []
     keep = GroupCache.keep
 
-    def counted(self: GroupCache, prompts: Any, rows: Any, width: int) -> None:
-        kept.append(len(rows))
-        keep(self, prompts, rows, width)
+    def counted(self: GroupCache, left: Sequence[int]) -> None:
+        kept.append(len(left))
+        keep(self, left)
 
     monkeypatch.setattr(GroupCache, "keep", counted)
     asks = [
@@ -138,7 +138,7 @@ def test_finished_rows_are_dropped_and_the_rest_is_not_disturbed(
     ]
     compacted = make_sampler(model, max_tokens=60).sample(asks)
     assert len(kept) >= 3
-    monkeypatch.setattr(TorchSampler, "_compact", lambda self, cache, slots, ids: (slots, ids))
+    monkeypatch.setattr(GroupCache, "thin", lambda self, living: None)
     whole = make_sampler(model, max_tokens=60).sample(asks)
     assert [c.ids for c in compacted] == [c.ids for c in whole]
 
@@ -171,6 +171,25 @@ def test_an_episode_ends_by_its_end_token_its_stop_or_its_length(model: Any) -> 
             assert completion.stop == "stop"
             assert completion.ids[-1] in (eos, newline)
     assert {c.stop for c in found} == {"stop", "length"}
+
+
+def test_any_of_several_tokens_or_texts_ends_an_episode() -> None:
+    model = tiny_model("llama", vocabulary=VOCABULARY)
+    a, b, c, d = TOKENIZER.convert_tokens_to_ids(["a", "b", "c", "d"])
+    guide = Guide(TOKENIZER, anything, ("ab", "\n", "c"), VOCABULARY, ends=(d,))
+    assert guide.advance("xa", b) == ("x", "stop")
+    assert guide.advance("x", d) == ("x", "stop")
+    asks = [Ask((5, 6, 7), tuple(f"many/{n}" for n in range(150)))]
+    seen = set()
+    for completion in TorchSampler(model, guide, seed=0, max_tokens=12).sample(asks):
+        *before, last = completion.ids
+        text = TOKENIZER.decode(before)
+        assert not {c, d, TOKENIZER.eos_token_id} & set(before)
+        assert "ab" not in text
+        if completion.stop == "stop":
+            assert last != b or before[-1] == a
+            seen.add(last)
+    assert {c, d, TOKENIZER.eos_token_id, TOKENIZER.convert_tokens_to_ids("\n")} <= seen
 
 
 def test_an_episode_that_cannot_become_an_action_ends_at_once(model: Any) -> None:

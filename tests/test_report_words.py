@@ -128,6 +128,20 @@ def test_not_graduated_is_an_ordinary_ending(summary):
     assert one(said.not_shown, "Graduation") == (
         "Graduation: not met: nothing is cold; not measured: fork."
     )
+    summary["graduation"]["reasons"] = {"fork": "no fork was run"}
+    assert "not measured: fork (no fork was run)." in one(closing(summary).not_shown, "Graduation")
+
+
+def test_exceeding_the_teacher_is_said_only_with_an_interval_that_carries_it(summary):
+    past = {"difference": 0.04, "ci95": [0.01, 0.07], "tasks": 60}
+    summary["graduation"]["past_teacher"] = past
+    assert "+4.0 points (+1.0 to +7.0; 60 tasks)" in one(closing(summary).shown, "exceeds")
+    past["ci95"] = [-0.01, 0.09]
+    assert "within noise" in one(closing(summary).not_shown, "exceeds")
+    past.update(difference=-0.2, ci95=[-0.3, -0.1])
+    assert "still better" in one(closing(summary).not_shown, "exceeds")
+    summary["graduation"]["past_teacher"] = {"difference": None, "why": "it is not known"}
+    assert "it is not known" in one(closing(summary).not_shown, "exceeds")
 
 
 def test_a_run_that_was_stopped_and_walls_that_were_down_are_named(summary):

@@ -16,7 +16,7 @@ import pytest
 import test_sandbox_faults
 import test_sandbox_jobs
 from landlock_parts import ORDINARY, landlock, open_to_all, python_for_all
-from toprope.sandbox import Job, Limits, Sandbox, SandboxUnavailable, Start, open_sandbox
+from toprope.sandbox import Job, Limits, Sandbox, SandboxUnavailable, open_sandbox
 from toprope.tasks import make_tree
 from toprope.terms import Environment
 
@@ -220,11 +220,6 @@ sandbox.run(Job("long", {{}}, detach))
     trainer.kill()
     trainer.wait()
     trainer.stdout.close()
-
-
-def test_a_session_is_refused_with_the_reason(sandbox: Sandbox) -> None:
-    with pytest.raises(SandboxUnavailable, match="sessions: they need namespaces"):
-        sandbox.open(Start("s"))
 
 
 def test_levels_are_chosen_by_name() -> None:

@@ -178,6 +178,23 @@ def test_the_recorded_teacher_repeats_itself_and_is_paid_once(
     assert not teacher.answer_key
 
 
+def test_how_often_the_teacher_passed_is_known_without_spending(recorded, tasks):
+    teacher = RecordedTeacher.open(recorded, budget=Budget(tokens=1))
+    known = teacher.known(tasks)
+    assert known == {
+        task.id: (
+            sum(a.outcome is Outcome.PASSED for a in found),
+            len(found),
+        )
+        for task in tasks
+        if (found := RecordedTeacher.open(recorded).attempts(task, 99))
+    }
+    assert known
+    assert teacher.purse.spent.calls == 0
+    changed = [dataclasses.replace(task, statement=task.statement + "!") for task in tasks]
+    assert teacher.known(changed) == {}
+
+
 def test_a_task_that_reads_differently_has_no_recorded_attempts(
     recorded: Path, tasks: list[Task]
 ) -> None:

@@ -33,6 +33,7 @@ VERBS = {
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
     "ladder": "Say what each rung of a run cost and freed.",
     "models": "List, fetch and verify models.",
+    "numbers": "Say what thaws, points and solved tasks cost a run.",
     "plan": "Say what work takes on which chips: counts, time, energy, money.",
     "report": "Write a run's report page.",
     "sampler": "Serve a student with vLLM; test a server before a climb rests on it.",

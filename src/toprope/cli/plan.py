@@ -13,7 +13,8 @@ from toprope.cli.plan_asked import asked_workload, written
 from toprope.cli.plan_validate import validate_planner
 from toprope.plan import chipwords, equalwords, lists, words
 from toprope.plan.answers import as_data, chip_data
-from toprope.plan.chips import find_chip, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import find_chip
 from toprope.plan.claims import claims
 from toprope.plan.climbrun import compare, read_run
 from toprope.plan.equal import equal, flops_only

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from toprope.plan.chips import load_chips
+from toprope.plan.chipfile import load_chips
 from toprope.plan.measured import read_rows, summary
 from toprope.plan.validate import validate
 from toprope.plan.validatewords import decode_lines, validation_lines

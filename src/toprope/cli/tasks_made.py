@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from toprope.forge.repository import Made
+from toprope.forge.repository import Doubles, Made
 
 _SHOWN = 5
 _MEANING = {
@@ -51,6 +51,8 @@ def _tasks(made: Made) -> Iterator[str]:
     tried = sum(made.words.values())
     words = ", ".join(f"{n} {_MEANING.get(w, w)}" for w, n in made.words.most_common())
     yield f"{made.what} tried: {tried}: {words}; {made.untried} left untried"
+    if made.doubles.asked:
+        yield _pairs(made.doubles)
     splits = Counter(f"{t.split} ({t.tier})" if t.tier else str(t.split) for t in tasks)
     yield (
         f"{len(tasks)} tasks in {len({t.source.cluster for t in tasks})} functions: "
@@ -71,6 +73,19 @@ def _tasks(made: Made) -> Iterator[str]:
         yield "operators: " + ", ".join(
             f"{name} {count}" for name, count in operators.most_common()
         )
+
+
+def _pairs(doubles: Doubles) -> str:
+    """What was asked of tasks with two bugs and what came of it; of a shortage also why."""
+    told = f"two bugs at once: {doubles.made} tasks of {doubles.asked} asked for (--pairs)"
+    if doubles.made == doubles.asked:
+        return told
+    others = doubles.words - Counter(task=doubles.made)
+    words = "".join(f", {n} {_MEANING.get(w, w)}" for w, n in others.most_common())
+    return (
+        f"{told}; {doubles.words.total()} pairs could be tried, each of two proven bugs in "
+        f"different functions of one module and split{words}; a larger --limit gives more"
+    )
 
 
 def _end(made: Made, out: Path, seconds: float) -> Iterator[str]:

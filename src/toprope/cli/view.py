@@ -13,6 +13,7 @@ from rich.text import Text
 from toprope.climb.status import Status
 
 _STATES = ("unseen", "cold", "live", "mastered", "parked", "broken")
+_EVERY_TIME = ("sampling", "learning", "looking at")  # what each iteration does, told by its line
 
 
 class ClimbView:
@@ -46,7 +47,7 @@ class ClimbView:
         if status.doing == "committed":
             self._rows = [*self._rows, status][-12:]
             self.console.print(line(status), highlight=False)
-        elif self._live is None and status.iteration == 0:
+        elif self._live is None and not status.doing.startswith(_EVERY_TIME):
             self.console.print(f"{_clock(status.seconds_spent)} {status.doing}", highlight=False)
         self._now = status
         if self._live is not None:

@@ -15,7 +15,7 @@ def read_action(dialect: Dialect, task: Task, text: str, stop: str) -> Mapping[s
     `stop` says why the answer ended: "stop", or what cut it short; "lost" is our failure.
     """
     if stop == "lost":
-        return Verdict(Outcome.INFRA, 0.0, "the sampler's server gave no usable answer")
+        return Verdict(Outcome.INFRA, 0.0, "the sampler gave no usable answer")
     try:
         if stop != "stop":
             raise MalformedAction(f"the answer ended by {stop}")

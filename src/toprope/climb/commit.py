@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Sequence
+from math import isfinite
 
 from toprope.climb.crew import Crew
+from toprope.climb.health import NOTE as SKIPPED
 from toprope.climb.status import Status
 from toprope.learn.step import StepReport
 from toprope.ledger.accounts import share_at
@@ -38,6 +40,8 @@ def commit(
             _checkpoint(crew, iteration)
     if dev is not None:
         crew.ledger.note(iteration, "dev_rate", dev)
+    if (skipped := crew.learner.health.drain()) is not None:
+        crew.ledger.note(iteration, SKIPPED, skipped)
     name = step_name(iteration) if due else _newest(crew)
     rows, seconds = crew.meters.drain()
     crew.ledger.record_meters(rows)
@@ -64,6 +68,7 @@ def restore(crew: Crew) -> int:
     last = crew.ledger.last_commit()
     assert last is not None
     crew.version = last.version
+    crew.learner.health.resume(crew.ledger.last_note(SKIPPED))
     _prune(crew, back)  # a kill may have come between the commit and this
     return back
 
@@ -143,15 +148,23 @@ def _metrics(
         "peak_rss_gb": peak_rss_gb(),
     }
     if report is not None:
-        row["learn"] = {
-            "loss": report.loss,
-            "grad_norm": report.grad_norm,
+        learn: dict[str, object] = {
+            "loss": _finite(report.loss),
+            "grad_norm": _finite(report.grad_norm),
             "own_tokens": report.own_tokens,
-            "weight_mean": report.weight_mean,
-            "weight_max": report.weight_max,
-            "mismatch_kl": report.mismatch_kl,
+            "weight_mean": _finite(report.weight_mean),
+            "weight_max": _finite(report.weight_max),
+            "mismatch_kl": _finite(report.mismatch_kl),
         }
+        if report.skipped:
+            learn["skipped"] = report.skipped
+        row["learn"] = learn
     return row
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON has, or None."""
+    return value if isfinite(value) else None
 
 
 def peak_rss_gb() -> float:

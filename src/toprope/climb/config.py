@@ -6,6 +6,7 @@ Every contradiction is refused with a sentence that says what to change.
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,11 @@ class ClimbConfig(Section):
             )
         if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
+        if seeding.replay and not seeding.pilot_tasks:
+            raise ValueError(
+                "seeding.replay imitates what a look after seeding found but seeding.pilot_tasks "
+                "is 0: raise it, or take out seeding.replay"
+            )
         if seeding.demonstrations and 6 not in self.ladder.rungs:
             raise ValueError(
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
@@ -224,12 +230,20 @@ def load_config(path_or_name: str | Path, overrides: list[str] | None = None) ->
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
     except ValidationError as error:
-        told = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
-            + e["msg"].removeprefix("Value error, ")
-            for e in error.errors()
-        )
+        told = "; ".join(_told(e["loc"], e["type"], e["msg"]) for e in error.errors())
         raise ConfigError(f"{where}: {told}") from error
+
+
+def _told(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """Return a fault in words; an unknown setting comes with the one that was probably meant."""
+    name = ".".join(map(str, place)) or "settings"
+    if kind != "extra_forbidden":
+        return f"{name}: {message.removeprefix('Value error, ')}"
+    known = sorted(_names(ClimbConfig().model_dump()))
+    last = name.rpartition(".")[2]
+    close = [one for one in known if one.rpartition(".")[2] == last]
+    close += get_close_matches(name, known, 1)
+    return f"{name}: no such setting" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def load_whole(path: Path) -> ClimbConfig:

@@ -75,25 +75,31 @@ class Distiller:
     def _step(self, row: GroupRow) -> DistilReport:
         learner = self.learner
         with learner.meters.phase("seed"), on_device(learner.model):
-            report = learn_distributions(
-                learner.model,
-                self.target,
-                learner.optimiser,
+            report = learner.fitting.take(
                 [row],
-                learning_rate=learner.config.climbing.learning_rate,
-                token_limit=learner.config.student.max_tokens,
-                most_tokens=learner.config.student.most_train_tokens,
+                lambda fit: learn_distributions(
+                    learner.model,
+                    self.target,
+                    learner.optimiser,
+                    [row],
+                    learning_rate=learner.config.climbing.learning_rate,
+                    token_limit=learner.config.student.max_tokens,
+                    fit=fit,
+                ),
             )
         computed = report.positions, report.pairs, report.logits
         learner.meters.count(
             "seed",
             processed_tokens=report.processed_tokens,
             trained_tokens=report.own_tokens,
-            flops=learner.shape.training(*computed, logits_again=False),
+            flops=learner.shape.training(
+                *computed, logits_again=False, layers_again=report.checkpointed
+            ),
         )
         learner.meters.count(
             "teacher",
             processed_tokens=report.processed_tokens,
             flops=self.shape.forward(*computed),
         )
+        learner.health.count("seed", report.skipped)
         return report

@@ -1,7 +1,7 @@
-"""Judges whether the teacher has become unnecessary, criterion by criterion.
+"""Has graduation judged and notes it; the criteria are in `ledger/graduation.py`.
 
 A teacher asked only for cold tasks goes quiet by construction, so silence alone proves
-nothing: a criterion that was not measured is None, and one None is enough not to graduate.
+nothing: what it solves by itself is asked of it here, where that costs nothing.
 """
 
 from __future__ import annotations
@@ -9,36 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from toprope.climb.crew import Crew
-from toprope.ledger.accounts import teacher_windows
-from toprope.ledger.rows import REVIEW
-from toprope.ledger.statistics import clopper_pearson_lower
-
-QUIET_WINDOWS = 3
+from toprope.ledger import graduation
+from toprope.teacher.recorded import RecordedTeacher
 
 
 def judge(crew: Crew, iteration: int) -> dict[str, Any]:
-    """Note and return the judgement at this iteration: {graduated, criteria}."""
-    windows = teacher_windows(crew.ledger.db, crew.config.evaluation.window)
-    quiet = windows[-QUIET_WINDOWS:]
-    criteria = {
-        "teacher_quiet_because_nothing_cold": len(quiet) == QUIET_WINDOWS
-        and all(w["share"] == 0 and w["reason"] == "nothing_cold" for w in quiet),
-        "not_inferior_to_teacher": None,
-        "no_regression": _no_regression(crew),
-        "fork": None,
-    }
-    judgement = {
-        "graduated": all(value is True for value in criteria.values()),
-        "criteria": criteria,
-    }
+    """Note and return the judgement at this iteration, as `ledger.graduation.judge` tells it."""
+    known = None
+    if isinstance(crew.teacher, RecordedTeacher):
+        known = crew.teacher.known(crew.taskset.ordinary)
+    judgement = graduation.judge(crew.ledger.db, crew.config.evaluation.window, known)
     crew.ledger.note(iteration, "graduation", judgement)
     return judgement
-
-
-def _no_regression(crew: Crew) -> bool | None:
-    """Return whether the pooled review of mastered tasks has a lower bound above .8."""
-    chunks = [d for row in crew.ledger.plain_draws(purposes=[REVIEW]).values() for d in row]
-    drawn = sum(chunk.draws for chunk in chunks)
-    if not drawn:
-        return None
-    return clopper_pearson_lower(sum(chunk.successes for chunk in chunks), drawn) > 0.8

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from toprope.climb import choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
+from toprope.climb.replay import replay
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
@@ -35,7 +36,9 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     malformed = diagnosis.get("malformed", 0) / max(1, sum(diagnosis.values()))
     seeded = asked = False
     given = list[Help]()
-    for help_ in crew.ladder.help(cold, iteration=iteration, malformed_share=malformed):
+    with crew.meters.phase("teacher"):
+        offered = crew.ladder.help(cold, iteration=iteration, malformed_share=malformed)
+    for help_ in offered:
         _book_calls(crew, iteration, help_)
         if help_.demonstrations:
             tell(iteration, f"imitating {len(help_.demonstrations)} demonstrations")
@@ -109,13 +112,18 @@ def _taught(crew: Crew, iteration: int) -> bool:
     return crew.ledger.db.execute(query, [iteration]).fetchone() is not None
 
 
-def look_again(crew: Crew, iteration: int) -> None:
-    """Re-pilot a random part of the cold tasks: what thawed, seeded or not, is the yield."""
+def look_again(crew: Crew, iteration: int, tell: Tell) -> None:
+    """Re-pilot a random part of the cold tasks: what thawed, seeded or not, is the yield.
+
+    What they were solved with is replayed where the settings say so.
+    """
     settings = crew.config.seeding
     cold = [c.task for c in crew.cold()]
     part = choose.random_part(cold, settings.pilot_tasks, crew.config.seed, f"look {iteration}")
     if part:
-        measure.pilot(crew, iteration, part, settings.pilot_draws)
+        tell(iteration, f"what the seeds thawed: {len(part)} cold tasks, drawn again")
+        groups = measure.pilot(crew, iteration, part, settings.pilot_draws)
+        replay(crew, iteration, groups)
 
 
 def _imitate(crew: Crew, iteration: int, help_: Help) -> bool:

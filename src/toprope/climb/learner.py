@@ -13,12 +13,15 @@ from typing import Any
 import torch
 
 from toprope.climb.config import ClimbConfig
+from toprope.climb.fitting import Fitting
+from toprope.climb.health import Health
 from toprope.climb.meters import Meters, Shape
 from toprope.harness.dialect import DIALECTS
 from toprope.harness.encode import answer_ids, departure, prompt_ids
 from toprope.harness.turns.stream import laid_out
 from toprope.ladder.rung import Demonstration
 from toprope.learn.advantage import rloo
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
@@ -67,6 +70,9 @@ class Learner:
         self.dialect = DIALECTS[config.student.dialect]
         self.meters, self.shape = meters, shape
         self.optimiser = MasterAdam(model, exact=exact)
+        first = Fit(config.student.most_train_tokens)
+        self.fitting = Fitting(first, model, self.optimiser, meters)
+        self.health = Health()
 
     def imitate(self, demonstrations: Sequence[Demonstration], *, seed: int) -> list[StepReport]:
         """Take the supervised steps of a seeding: `epochs` shuffled passes, small batches."""
@@ -82,20 +88,22 @@ class Learner:
         with self.meters.phase("seed"), on_device(self.model), self.optimiser.fresh():
             for at, batch in enumerate(batches):
                 rate = settings.learning_rate * _ramp(at, len(batches))
-                report = learn_demonstrations(
-                    self.model,
-                    self.optimiser,
-                    batch,
-                    learning_rate=rate,
-                    most_tokens=self.config.student.most_train_tokens,
-                )
-                self._count("seed", report)
-                reports.append(report)
+                reports.append(self._imitate(batch, rate))
         return reports
 
     def own_tokens(self, demo: Demonstration) -> int:
         """Return how many tokens of a demonstration a pass over it learns from."""
         return self._demonstration_row(demo).own_tokens
+
+    def _imitate(self, batch: Sequence[GroupRow], rate: float) -> StepReport:
+        report = self.fitting.take(
+            batch,
+            lambda fit: learn_demonstrations(
+                self.model, self.optimiser, batch, learning_rate=rate, fit=fit
+            ),
+        )
+        self._count("seed", report)
+        return report
 
     def _demonstration_row(self, demo: Demonstration) -> GroupRow:
         """Return a demonstration as a row in which the departing token counts most.
@@ -117,7 +125,10 @@ class Learner:
     def reinforce(
         self, groups: Sequence[Sequence[Episode]], *, step: int, phase: str = "train"
     ) -> StepReport | None:
-        """Take one RL step on the groups that teach something; None if none does."""
+        """Take one RL step on the groups that teach something; None if none does.
+
+        A report that says `skipped` is of a step that was not taken.
+        """
         settings, turns = self.config.climbing, self.config.turns
         drawn = sum(len(group) for group in groups)
         rows = [row for row in map(group_row, groups) if row is not None]
@@ -126,14 +137,17 @@ class Learner:
             return None
         warm = min(1.0, (step + 1) / max(1, settings.warmup))
         with self.meters.phase(phase), on_device(self.model):
-            report = learn_groups(
-                self.model,
-                self.optimiser,
+            report = self.fitting.take(
                 rows,
-                learning_rate=settings.learning_rate * warm,
-                episodes=drawn,
-                token_limit=turns.tokens if turns.dialect else self.config.student.max_tokens,
-                most_tokens=self.config.student.most_train_tokens,
+                lambda fit: learn_groups(
+                    self.model,
+                    self.optimiser,
+                    rows,
+                    learning_rate=settings.learning_rate * warm,
+                    episodes=drawn,
+                    token_limit=turns.tokens if turns.dialect else self.config.student.max_tokens,
+                    fit=fit,
+                ),
             )
         self._count(phase, report)
         return report
@@ -163,8 +177,14 @@ class Learner:
             phase,
             processed_tokens=report.processed_tokens,
             trained_tokens=report.own_tokens,
-            flops=self.shape.training(report.positions, report.pairs, report.logits),
+            flops=self.shape.training(
+                report.positions,
+                report.pairs,
+                report.logits,
+                layers_again=report.checkpointed,
+            ),
         )
+        self.health.count(phase, report.skipped)
 
 
 def _batches(rows: Sequence[GroupRow], size: int) -> list[Sequence[GroupRow]]:

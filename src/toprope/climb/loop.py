@@ -14,9 +14,11 @@ from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
 from toprope.climb.status import Status
+from toprope.grading import Proof
 from toprope.learn.step import StepReport
 from toprope.ledger import queries
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, REVIEW, TRAIN
+from toprope.ledger.standings import Standing
 from toprope.ledger.states import MASTER_DRAWS, RETEST_DRAWS, after_proof
 from toprope.terms import Episode, State, Task, TopropeError
 
@@ -31,6 +33,7 @@ class Climb:
     def __init__(self, crew: Crew) -> None:
         self.crew = crew
         self.last = restore(crew)
+        self.proven: set[str] = set()  # in this sitting; a proof is the same in the next
         self.elapsed_before = crew.ledger.db.execute(
             "SELECT coalesce(sum(seconds), 0) FROM seconds"
         ).fetchone()[0]
@@ -82,9 +85,19 @@ class Climb:
             raise NothingToClimb(
                 f"taskset {crew.taskset.name} has no training tasks: give one that has"
             )
-        proofs = measure.prove_all(crew, self.tested())
-        crew.ledger.record_transitions(
-            0,
+        proofs = self.set_aside(0, self.tested())
+        if proofs and not any(proof.ok for _, proof in proofs):
+            raise NothingToClimb(
+                f"every task that was tested is broken (first: {proofs[0][1].why}); "
+                "`toprope tasks check` names them all"
+            )
+
+    def set_aside(self, iteration: int, tasks: Sequence[Task]) -> list[tuple[Task, Proof]]:
+        """Prove unseen tasks and call the unsound ones broken; return all with their proofs."""
+        proofs = measure.prove_all(self.crew, tasks)
+        self.proven.update(task.id for task, _ in proofs)
+        self.crew.ledger.record_transitions(
+            iteration,
             [
                 after_proof(
                     task.id,
@@ -95,11 +108,7 @@ class Climb:
                 for task, proof in proofs
             ],
         )
-        if proofs and not any(proof.ok for _, proof in proofs):
-            raise NothingToClimb(
-                f"every task that was tested is broken (first: {proofs[0][1].why}); "
-                "`toprope tasks check` names them all"
-            )
+        return proofs
 
     def iterate(self, iteration: int) -> None:
         """Help the cold, choose, sample, grade, record, move, learn, checkpoint, evaluate."""
@@ -119,7 +128,7 @@ class Climb:
                 [g for p, g in zip(plans, groups, strict=True) if p.purpose == TRAIN],
                 step=self.rl_steps(),
             )
-            crew.version += report is not None
+            crew.version += report is not None and not report.skipped
         dev = self.evaluate_dev(iteration)
         self.close(iteration, groups=groups, report=report, dev=dev, keep=seeded)
 
@@ -132,7 +141,7 @@ class Climb:
         self.tell(iteration, "looking at the cold tasks")
         seeded = helping.help_cold(crew, iteration, self.tell)
         if seeded:
-            helping.look_again(crew, iteration)
+            helping.look_again(crew, iteration, self.tell)
         elif not self.rl_steps() and crew.ladder.waiting(crew.cold()):
             return True
         query = "SELECT 1 FROM evidence WHERE purpose = ? LIMIT 1"
@@ -148,12 +157,27 @@ class Climb:
         A task that was solved whole the last time gets the draws that can call it mastered.
         """
         crew = self.crew
-        chosen, reviews = choose.train_batch(crew.ledger.db, crew.config, iteration)
+        chosen, reviews = self.sound_batch(iteration)
         size = crew.config.climbing.group
         long = max(size, MASTER_DRAWS)
         tasks = crew.by_id
         plans = [Plan(tasks[one.task_id], TRAIN, long if one.solved else size) for one in chosen]
         return plans + [Plan(tasks[one.task_id], REVIEW, RETEST_DRAWS) for one in reviews]
+
+    def sound_batch(self, iteration: int) -> tuple[list[Standing], list[Standing]]:
+        """Return what `choose.train_batch` does, chosen anew until none of it is broken.
+
+        The cold test proved its own tasks; what is met here for the first time was not, and a
+        task that passes unchanged would be paid for doing nothing.
+        """
+        crew = self.crew
+        while True:
+            chosen, reviews = choose.train_batch(crew.ledger.db, crew.config, iteration)
+            states = crew.ledger.states(one.task_id for one in chosen)
+            unseen = (one.task_id for one in chosen if states[one.task_id] is State.UNSEEN)
+            new = [crew.by_id[task_id] for task_id in unseen if task_id not in self.proven]
+            if not new or all(proof.ok for _, proof in self.set_aside(iteration, new)):
+                return chosen, reviews
 
     def rl_steps(self) -> int:
         """Return how many RL steps were taken before this iteration."""

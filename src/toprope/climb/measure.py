@@ -131,8 +131,11 @@ def protocol_granted(crew: Crew, iteration: int) -> None:
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
 
 
-def pilot(crew: Crew, iteration: int, tasks: Sequence[Task], draws: int) -> None:
-    """Draw cold tasks again at this version; one success in too few draws gets a second chunk."""
+def pilot(crew: Crew, iteration: int, tasks: Sequence[Task], draws: int) -> list[list[Episode]]:
+    """Draw cold tasks again at this version; one success in too few draws gets a second chunk.
+
+    Returns each task's episodes as they count.
+    """
     plans = [Plan(task, PILOT, draws) for task in tasks]
     drawn = crew.play(plans, iteration)
     groups = books.record(crew.ledger, crew.player, plans, drawn, iteration=iteration)
@@ -141,11 +144,15 @@ def pilot(crew: Crew, iteration: int, tasks: Sequence[Task], draws: int) -> None
         for plan, group in zip(plans, groups, strict=True)
         if sum(e.verdict.reward for e in group) == 1 and draws * 2 <= 16
     ]
+    counted = {plan.task.id: group for plan, group in zip(plans, groups, strict=True)}
     if close:
         more = crew.play(close, iteration)
-        books.record(crew.ledger, crew.player, close, more, iteration=iteration)
+        again = books.record(crew.ledger, crew.player, close, more, iteration=iteration)
+        for plan, group in zip(close, again, strict=True):
+            counted[plan.task.id] = [*counted[plan.task.id], *group]
     moves = books.moves_after(crew.ledger, PILOT, [task.id for task in tasks])
     crew.ledger.record_transitions(iteration, moves)
+    return list(counted.values())
 
 
 def frozen_base(crew: Crew, iteration: int) -> None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from toprope.climb import books
 from toprope.climb.crew import Crew
 from toprope.climb.distilling import Read
-from toprope.climb.play import Plan
+from toprope.climb.play import Plan, Player
 from toprope.harness.encode import begun_ids, prompt_ids
 from toprope.harness.lines import express
+from toprope.harness.turns.stream import laid_out
 from toprope.ladder.logits import setting
 from toprope.ladder.partial_credit import credit
 from toprope.ladder.retry import feedback
@@ -164,7 +165,7 @@ def _reinforce(crew: Crew, rounds: Sequence[_Round]) -> None:
         [PHASE, crew.meters.iteration],
     ).fetchone()[0]
     report = crew.learner.reinforce(groups, step=step, phase=PHASE)
-    crew.version += report is not None
+    crew.version += report is not None and not report.skipped
 
 
 def credited(group: Sequence[Episode]) -> list[Episode]:
@@ -223,9 +224,14 @@ def own_successes(crew: Crew, group: Sequence[Episode]) -> list[Demonstration]:
         if episode.verdict.outcome is not Outcome.PASSED:
             continue
         task = crew.by_id[episode.task_id]
-        action = express(task, crew.answers.dialect.parse(episode.text, task))
+        ids = episode.sampled_ids
+        if not isinstance(crew.player, Player):
+            laid = laid_out(ids, episode.logprobs, episode.observed)
+            done = Demonstration(task, "", episode.id, 0, ids, episode.prompt_ids, laid)
+            found.setdefault(laid.ids, done)
+            continue
+        action = express(task, crew.player.dialect.parse(episode.text, task))
         if action is not None:
-            ids = episode.sampled_ids
             found.setdefault(ids, Demonstration(task, action, episode.id, 0, ids))
     return list(found.values())
 

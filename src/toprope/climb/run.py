@@ -12,6 +12,7 @@ from toprope.climb.commit import peak_rss_gb
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
 from toprope.climb.loop import Climb
+from toprope.climb.room import sound_device
 from toprope.climb.rundir import SUMMARY, RunDir, disk_room, write_whole
 from toprope.climb.start import assemble
 from toprope.climb.status import Watch, unwatched
@@ -63,7 +64,7 @@ def climb(
         folder = RunDir(run)
         folder.claim(config)
         held.callback(folder.release)
-        with disk_room(run):
+        with disk_room(run), sound_device():
             crew = assemble(
                 config,
                 folder,
@@ -73,6 +74,7 @@ def climb(
                 sandbox=sandbox,
                 watch=watch,
                 whitebox=whitebox,
+                say=say,
             )
             held.callback(crew.ledger.close)
             _climb(crew)

@@ -15,7 +15,7 @@ from toprope.harness.encode import draft_ids, prompt_ids
 from toprope.policy.adapters import add_adapters
 from toprope.policy.agreement import Agreement, examine, stir
 from toprope.policy.asks import Ask, Keeping, Sampler
-from toprope.policy.guide import Guide
+from toprope.policy.guide import Guide, ends_of
 from toprope.policy.load import load_model, load_tokenizer, resolve
 from toprope.policy.sampler import TorchSampler
 from toprope.policy.served import Place, ServedSampler
@@ -35,13 +35,15 @@ def open_sampler(
     could_continue, stop = dialect.could_continue, dialect.STOP
     if config.turns.dialect:
         could_continue, stop = _anything, str(tokenizer.eos_token)
-    guide = Guide(tokenizer, could_continue, stop, model.config.vocab_size)
+    vocabulary, ends = model.config.vocab_size, ends_of(model)
+    guide = Guide(tokenizer, could_continue, stop, vocabulary, ends)
     return TorchSampler(
         model,
         guide,
         seed=config.seed,
         max_tokens=config.student.max_tokens,
         max_rows=config.student.max_rows,
+        kept_bytes=config.student.kept_mb << 20,
         base=base,
     )
 

@@ -45,6 +45,7 @@ class Student(Section):
     lora_rank: Count = 32
     max_tokens: Positive = 48
     max_rows: Positive = 256
+    kept_mb: Count = 1024
     most_train_tokens: Positive = 1024
     sampler: Literal["torch", "vllm"] = "torch"
     endpoint: str = ""
@@ -128,6 +129,7 @@ class ColdStart(Section):
 class Seeding(Section):
     """Demonstrations: how many, and the supervised steps on them.
 
+    `replay` is how many of the student's own successes of a task are imitated after them.
     `on` says to which tasks: the `cold` ones, `random` ones of the pool, or those that
     `set_aside` keeps out of it. The last two are controls.
     """
@@ -140,6 +142,7 @@ class Seeding(Section):
     batch: Positive = 4
     learning_rate: Rate = 1e-3
     departure_weight: Annotated[float, Field(ge=1)] = 3.0
+    replay: Count = 0
     pilot_tasks: Count = 40
     pilot_draws: Positive = 8
 

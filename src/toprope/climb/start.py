@@ -18,9 +18,11 @@ from toprope.climb.distilling import Distiller
 from toprope.climb.helping import ASKED
 from toprope.climb.journal import TeacherAnswers
 from toprope.climb.learner import Learner
+from toprope.climb.longest import longest_row
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Plays
 from toprope.climb.players import open_player
+from toprope.climb.room import require_room
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
@@ -53,8 +55,15 @@ def assemble(
     sandbox: Sandbox,
     watch: Watch,
     whitebox: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Crew:
-    """Return the crew of a run whose folder is already claimed; `whitebox` is rung 7's model."""
+    """Return the crew of a run whose folder is already claimed; `whitebox` is rung 7's model.
+
+    `say` hears how the learner's steps are cut.
+
+    Raises:
+        TopropeError: the student does not fit in memory, or what it needs is missing.
+    """
     memory.keep_freed_memory()
     if config.limits.threads:
         torch.set_num_threads(config.limits.threads)
@@ -75,6 +84,7 @@ def assemble(
             "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
         }
     )
+    require_room(student, config.student)
     tokenizer = load_tokenizer(student)
     model = load_model(student, dtype=config.student.dtype, device=config.student.device)
     require_supported(model)
@@ -89,6 +99,10 @@ def assemble(
         return open_player(config, tokenizer, sampler, grader, ledger, meters, shape)
 
     learner = Learner(model, tokenizer, config, meters, shape, exact=_exact(config, student))
+    learner.health.say = say
+    train, _ = divided(taskset.split(Split.TRAIN), config)
+    vocabulary = model.config.vocab_size
+    learner.fitting.open(ledger, say, lambda: longest_row(train, tokenizer, config, vocabulary))
     distiller = None
     if whitebox is not None:
         target = load_whitebox(whitebox, tokenizer, device=config.student.device)

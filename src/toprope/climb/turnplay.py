@@ -171,8 +171,8 @@ class TurnPlayer:
 def turn_asks(running: Sequence[UnderWay]) -> list[Ask]:
     """Return what is asked of a sampler for the next turn of each episode.
 
-    Every prompt begins with the episode's last one and what it said then, so a sampler may
-    go on from what it kept of that; episodes that have seen the same so far share an ask.
+    Every prompt begins with the episode's last one and what it said then, so the sampler
+    goes on from what it kept of that; episodes that have seen the same so far share an ask.
     """
     alike: dict[tuple[int, ...], list[UnderWay]] = {}
     for one in running:
@@ -182,6 +182,7 @@ def turn_asks(running: Sequence[UnderWay]) -> list[Ask]:
             context,
             tuple(one.turn_name(one.id) for one in group),
             numbers=tuple(one.turn_name(one.number) for one in group),
+            turns_of=tuple(one.id for one in group),
         )
         for context, group in alike.items()
     ]

@@ -12,16 +12,18 @@ from typing import Any
 import torch
 
 from toprope.learn.divergence import reverse_kl
+from toprope.learn.fit import DEFAULT_FIT, Fit, checkpointed
 from toprope.learn.optimiser import MasterAdam
-from toprope.learn.packing import GroupRow, Packed, pack, pieces
-from toprope.learn.step import own_states
+from toprope.learn.packing import GroupRow, Packed, pack
+from toprope.learn.step import descend, own_states, take_step
 
 
 @dataclass(frozen=True, slots=True)
 class DistilReport:
     """What a step did: `divergence` in nats an own token, before it, and what was computed.
 
-    `positions`, `pairs` and `logits` are as in `StepReport`, and the same for both models.
+    `positions`, `pairs`, `logits`, `checkpointed` and `skipped` are as in `StepReport`, and the
+    counts are the same for both models.
     """
 
     loss: float
@@ -32,6 +34,8 @@ class DistilReport:
     positions: int
     pairs: int
     logits: int
+    checkpointed: bool = False
+    skipped: str = ""
 
 
 def contexts(packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,7 +57,7 @@ def learn_distributions(
     *,
     learning_rate: float,
     token_limit: int,
-    most_tokens: int = 2048,
+    fit: Fit = DEFAULT_FIT,
 ) -> DistilReport:
     """Take one step down 1/(N*L) * sum_t KL(model || target) over the own tokens of `rows`.
 
@@ -61,28 +65,36 @@ def learn_distributions(
     never changed; its part is computed without gradient, in its own precision.
     """
     model.train()
-    completions = sum(len(row.completions) for row in rows)
-    total, nats, processed, positions, pairs, logits = 0.0, 0.0, 0, 0, 0, 0
-    for piece in pieces(rows, most_tokens):
-        packed = pack(piece)
-        source_T, counts_T = contexts(packed)
-        with torch.inference_mode():
-            aimed_at = own_states(target, packed, source_T)
-        summed, _ = reverse_kl(
-            own_states(model, packed, source_T),
-            model.lm_head.weight,
-            aimed_at,
-            target.lm_head.weight,
-            counts_T,
-        )
-        loss = summed / (completions * token_limit)
-        loss.backward()
-        optimiser.collect()
-        total += float(loss.detach())
-        nats += float(summed.detach())
-        B, D = packed.input_ids.shape
-        processed += sum(row.width for row in piece)
-        positions, pairs, logits = positions + B * D, pairs + B * D * D, logits + len(source_T)
+    scale = sum(len(row.completions) for row in rows) * token_limit
+    total, processed, positions, pairs, logits = 0.0, 0, 0, 0, 0
+    with checkpointed(model, fit.checkpointing):
+        for piece in fit.pieces(rows):
+            packed = pack(piece)
+            source_T, counts_T = contexts(packed)
+            summed = _apart(model, target, packed, source_T, counts_T)
+            total += descend(summed / scale, optimiser)
+            B, D = packed.input_ids.shape
+            processed += sum(row.width for row in piece)
+            positions, pairs, logits = positions + B * D, pairs + B * D * D, logits + len(source_T)
     own = sum(row.own_tokens for row in rows)
-    norm = optimiser.step(learning_rate)
-    return DistilReport(total, nats / own, norm, processed, own, positions, pairs, logits)
+    norm, skipped = take_step(optimiser, total, learning_rate)
+    nats = total * scale / own
+    return DistilReport(
+        total, nats, norm, processed, own, positions, pairs, logits, fit.checkpointing, skipped
+    )
+
+
+def _apart(
+    model: Any, target: Any, packed: Packed, source_T: torch.Tensor, counts_T: torch.Tensor
+) -> torch.Tensor:
+    """Return the divergence of a piece in nats, summed over its own tokens."""
+    with torch.inference_mode():
+        aimed_at = own_states(target, packed, source_T)
+    summed, _ = reverse_kl(
+        own_states(model, packed, source_T),
+        model.lm_head.weight,
+        aimed_at,
+        target.lm_head.weight,
+        counts_T,
+    )
+    return summed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 import torch
@@ -64,6 +65,25 @@ class MasterAdam:
                 view.add_(parameter.grad.reshape(-1))
                 parameter.grad.zero_()
 
+    def forget(self) -> None:
+        """Drop what was collected, and what a piece that failed half-way left behind."""
+        assert self.master.grad is not None
+        self.master.grad.zero_()
+        for parameter in self.parameters:
+            parameter.grad = None
+        if not {"exp_avg", "exp_avg_sq"} <= self.moments().keys():
+            self.adam.state.clear()  # memory may have run out between the two
+
+    def unsound(self) -> str:
+        """Return why a step would poison the weights though its gradient may be finite, or ''.
+
+        A finite gradient and finite moments make a finite update (it is bounded by the rate).
+        """
+        for name, value in self.moments().items():
+            if not isfinite(float(torch.linalg.vector_norm(value.float()))):
+                return f"Adam's moment {name} is not finite"
+        return ""
+
     def step(self, learning_rate: float) -> float:
         """Clip, update, refresh the model; return the gradient norm before clipping.
 
@@ -73,7 +93,7 @@ class MasterAdam:
         grad = self.master.grad
         assert grad is not None
         norm = float(torch.linalg.vector_norm(grad))
-        if norm == norm and norm != float("inf") and norm > 0:
+        if isfinite(norm) and norm > 0:
             grad.mul_(min(1.0, self.clip / norm))
             for group in self.adam.param_groups:
                 group["lr"] = learning_rate

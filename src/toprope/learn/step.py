@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite, nan
 from typing import Any
 
 import torch
 
+from toprope.learn.fit import DEFAULT_FIT, Fit, checkpointed
 from toprope.learn.head import token_logprobs
 from toprope.learn.loss import demonstration_loss, mismatch_weights, policy_loss
 from toprope.learn.optimiser import MasterAdam
-from toprope.learn.packing import GroupRow, Packed, pack, pieces
+from toprope.learn.packing import GroupRow, Packed, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class StepReport:
     """What a step did: tokens processed and trained on, norms, and the engines' mismatch.
 
     `positions`, `pairs` and `logits` are what was computed: tokens with their padding,
-    query-key pairs of one layer and head, and predictions, shared ones once.
+    query-key pairs of one layer and head, and predictions, shared ones once. `skipped` says
+    why no step was taken, where loss or gradient were not finite: the weights are untouched.
     """
 
     loss: float
@@ -36,6 +39,8 @@ class StepReport:
     weight_mean: float = 1.0
     weight_max: float = 1.0
     mismatch_kl: float = 0.0
+    checkpointed: bool = False
+    skipped: str = ""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,51 @@ def own_logprobs(model: Any, packed: Packed) -> torch.Tensor:
     return token_logprobs(states, model.lm_head.weight, packed.target_T)
 
 
+def descend(loss: torch.Tensor, optimiser: MasterAdam) -> float:
+    """Add the gradient of a piece to that of the step; return the piece's loss."""
+    loss.backward()
+    optimiser.collect()
+    return float(loss.detach())
+
+
+def take_step(optimiser: MasterAdam, loss: float, learning_rate: float) -> tuple[float, str]:
+    """Take the step that was collected; return the gradient's norm and why none was taken.
+
+    Where the loss, the gradient or Adam's moments are not finite, the gradient is dropped and
+    weights and moments stay as they are.
+    """
+    why = "" if isfinite(loss) else f"the loss is {loss}"
+    if why or (why := optimiser.unsound()):
+        optimiser.forget()
+        return nan, why
+    norm = optimiser.step(learning_rate)
+    return norm, "" if isfinite(norm) else f"the norm of the gradient is {norm}"
+
+
+def _reinforced(
+    model: Any, packed: Packed, *, episodes: int, token_limit: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of a piece, and how much likelier the sampler found its tokens (T,)."""
+    assert packed.sampler_T is not None
+    logprobs = own_logprobs(model, packed)
+    old = logprobs.detach()
+    weights = mismatch_weights(old, packed.sampler_T)
+    loss = policy_loss(
+        logprobs, old, weights, packed.advantages_T, episodes=episodes, token_limit=token_limit
+    )
+    return loss, packed.sampler_T - old
+
+
+def rehearse(model: Any, optimiser: MasterAdam, rows: Sequence[GroupRow], fit: Fit) -> None:
+    """Compute the gradient of a step on `rows` and drop it: does memory hold it?"""
+    model.train()
+    with checkpointed(model, fit.checkpointing):
+        for piece in fit.pieces(rows):
+            packed = pack(piece)
+            descend(own_logprobs(model, packed).mean(), optimiser)
+    optimiser.forget()
+
+
 def learn_groups(
     model: Any,
     optimiser: MasterAdam,
@@ -81,26 +131,19 @@ def learn_groups(
     learning_rate: float,
     episodes: int,
     token_limit: int,
-    most_tokens: int = 2048,
+    fit: Fit = DEFAULT_FIT,
 ) -> StepReport:
     """Take one RL step on groups with unequal rewards; `episodes` counts all that were drawn."""
     model.train()
     total, drift, work = 0.0, [], _Work()
-    for piece in pieces(rows, most_tokens):
-        packed = pack(piece)
-        assert packed.sampler_T is not None
-        logprobs = own_logprobs(model, packed)
-        old = logprobs.detach()
-        weights = mismatch_weights(old, packed.sampler_T)
-        loss = policy_loss(
-            logprobs, old, weights, packed.advantages_T, episodes=episodes, token_limit=token_limit
-        )
-        loss.backward()
-        optimiser.collect()
-        total += float(loss.detach())
-        work.add(piece, packed)
-        drift.append(packed.sampler_T - old)
-    norm = optimiser.step(learning_rate)
+    with checkpointed(model, fit.checkpointing):
+        for piece in fit.pieces(rows):
+            packed = pack(piece)
+            loss, gap = _reinforced(model, packed, episodes=episodes, token_limit=token_limit)
+            total += descend(loss, optimiser)
+            work.add(piece, packed)
+            drift.append(gap)
+    norm, skipped = take_step(optimiser, total, learning_rate)
     gap = torch.cat(drift)
     ratios = torch.exp(-gap)
     return StepReport(
@@ -111,6 +154,8 @@ def learn_groups(
         weight_mean=float(ratios.clamp(max=2.0).mean()),
         weight_max=float(ratios.max()),
         mismatch_kl=float(gap.mean()),
+        checkpointed=fit.checkpointing,
+        skipped=skipped,
     )
 
 
@@ -120,19 +165,25 @@ def learn_demonstrations(
     rows: Sequence[GroupRow],
     *,
     learning_rate: float,
-    most_tokens: int = 2048,
+    fit: Fit = DEFAULT_FIT,
 ) -> StepReport:
     """Take one cross-entropy step on demonstrations, a weighted mean over the batch's tokens."""
     model.train()
-    tokens = sum(row.own_tokens for row in rows)
     weight = sum(sum(row.weights) for row in rows)
     total, work = 0.0, _Work()
-    for piece in pieces(rows, most_tokens):
-        packed = pack(piece)
-        loss = demonstration_loss(own_logprobs(model, packed), packed.weights_T, total=weight)
-        loss.backward()
-        optimiser.collect()
-        total += float(loss.detach())
-        work.add(piece, packed)
-    norm = optimiser.step(learning_rate)
-    return StepReport(loss=total, grad_norm=norm, own_tokens=tokens, **asdict(work))
+    with checkpointed(model, fit.checkpointing):
+        for piece in fit.pieces(rows):
+            packed = pack(piece)
+            logprobs = own_logprobs(model, packed)
+            loss = demonstration_loss(logprobs, packed.weights_T, total=weight)
+            total += descend(loss, optimiser)
+            work.add(piece, packed)
+    norm, skipped = take_step(optimiser, total, learning_rate)
+    return StepReport(
+        loss=total,
+        grad_norm=norm,
+        own_tokens=sum(row.own_tokens for row in rows),
+        **asdict(work),
+        checkpointed=fit.checkpointing,
+        skipped=skipped,
+    )

@@ -17,6 +17,7 @@ from toprope.terms import Split, State
 
 SCHEMA = 1
 IDENTITY = ("run", "status", "stop_reason", "versions", "device", "walls", "seed", "student")
+JUDGED = ("reasons", "numbers", "past_teacher")
 
 
 def recompute(path: Path | str) -> dict[str, Any]:
@@ -85,11 +86,11 @@ def _graduation(db: sqlite3.Connection) -> dict[str, Any]:
     """The newest judgement. Never judged is not graduated, with no criteria to show."""
     judged = queries.notes(db, "graduation")
     if not judged:
-        return {"graduated": False, "iteration": None, "criteria": None}
+        return {"graduated": False, "iteration": None, **dict.fromkeys(("criteria", *JUDGED))}
     iteration, value = judged[-1]
     graduated = bool(value["graduated"])
     return {
         "graduated": graduated,
         "iteration": iteration if graduated else None,
-        "criteria": value.get("criteria"),
+        **{key: value.get(key) for key in ("criteria", *JUDGED)},
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from toprope.plan.chips import (
     STATUSES,
     Chip,
     ChipError,
+    Chips,
     Link,
     Peak,
     Quantity,
@@ -57,6 +58,21 @@ _BOTH_WAYS = {"one way": 1.0, "both ways": 0.5}
 _ALL_IN = Range(1.35, 2.1, 2.5)
 # Interruptions of Meta's 16,384 H100 in 54 days; nobody publishes those of other chips.
 _FAILURE = Range(20_000 * 3600.0, 50_677 * 3600.0, 150_000 * 3600.0)
+
+
+def load_chips(extra: Sequence[Path] = ()) -> Chips:
+    """Return the shipped chips and those of `extra` files, which may replace shipped ones.
+
+    Raises `ChipError` naming the file, the chip and the field that misleads.
+    """
+    shipped = Path(__file__).with_name("chips.toml")
+    chips: dict[str, Chip] = {}
+    unknown: list[Undocumented] = []
+    for path in (shipped, *extra):
+        more, undocumented = read_chips(path)
+        chips.update(more)
+        unknown += undocumented
+    return Chips(chips, unknown)
 
 
 def read_chips(path: Path) -> tuple[dict[str, Chip], list[Undocumented]]:

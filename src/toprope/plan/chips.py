@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from toprope.plan.nearest import did_you_mean, plain
 from toprope.plan.ranges import Range
@@ -109,23 +108,6 @@ class Chips(dict[str, Chip]):
     def __init__(self, chips: Mapping[str, Chip], unknown: Sequence[Undocumented] = ()) -> None:
         super().__init__(chips)
         self.unknown = tuple(unknown)
-
-
-def load_chips(extra: Sequence[Path] = ()) -> Chips:
-    """Return the shipped chips and those of `extra` files, which may replace shipped ones.
-
-    Raises `ChipError` naming the file, the chip and the field that misleads.
-    """
-    from toprope.plan.chipfile import read_chips
-
-    shipped = Path(__file__).with_name("chips.toml")
-    chips: dict[str, Chip] = {}
-    unknown: list[Undocumented] = []
-    for path in (shipped, *extra):
-        more, undocumented = read_chips(path)
-        chips.update(more)
-        unknown += undocumented
-    return Chips(chips, unknown)
 
 
 def find_chip(name: str, chips: Mapping[str, Chip]) -> Chip:

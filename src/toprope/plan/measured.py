@@ -17,7 +17,8 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from toprope.plan.chips import Chip, Chips, UnknownChip, find_chip, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import Chip, Chips, UnknownChip, find_chip
 from toprope.plan.decode import BACKENDS, STORED, Served, seconds_per_token
 from toprope.plan.layout import labelled
 from toprope.plan.shapes import Shape, UnknownShape, find_shape

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from toprope.plan import breakdown, flops
-from toprope.plan.chips import Chips, load_chips
+from toprope.plan.chipfile import load_chips
+from toprope.plan.chips import Chips
 from toprope.plan.estimate import Estimate, estimate
 from toprope.plan.money import tariff
 from toprope.plan.pool import Pool

@@ -21,6 +21,12 @@ class Ask:
 
     `begun` is text of the answer that the prompt ends with already, for the guide to go on from.
 
+    `turns_of`, if any, names for each episode the conversation that it is a turn of. What is
+    computed of it is kept under that name, and a later ask of the same name goes on from as
+    much of it as its prompt begins with, instead of computing that again. It makes a turn
+    cheap, and moves its log-probabilities by no more than rounding. Every turn has an episode
+    id of its own, since that names its random numbers.
+
     `numbers`, if any, name the random numbers of the episodes instead of their ids: samplers
     that are to be compared draw with the same ones.
     """
@@ -31,6 +37,7 @@ class Ask:
     held: int = 0
     numbers: tuple[str, ...] = ()
     begun: str = ""
+    turns_of: tuple[str, ...] = ()
 
     @property
     def context(self) -> tuple[int, ...]:

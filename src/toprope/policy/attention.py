@@ -4,7 +4,7 @@ One function serves three uses, chosen by what it is handed: a packed row of the
 (a 4-D mask, no cache), a prefill (fills a `GroupCache`), and a decoding step (reads one).
 It plugs into any transformers model through that library's attention interface.
 
-Shapes: P prompts, G episodes a prompt, R = P*G rows, H query heads, K key-value heads,
+Shapes: P prompts, R rows, G places for a prompt's rows, H query heads, K key-value heads,
 S = H/K, L keys (of a prompt, padded, where it decodes), T queries, E head width.
 """
 
@@ -131,35 +131,52 @@ def _decode(
 ) -> torch.Tensor:
     """Return one decoding step's attention, (R, 1, H, E).
 
-    The S query heads of a key-value head, for all G rows of a prompt, become the rows of
+    The S query heads of a key-value head, for all rows of a prompt, become the rows of
     one matrix product against that prompt's keys: the prompt is read once a step.
     """
     prompt_key, prompt_value = cache.prompt[layer]
     own_key, own_value = cache.own[layer]
-    t = cache.step
-    own_key[:, :, t] = key[:, :, 0]
-    own_value[:, :, t] = value[:, :, 0]
+    own_key[:, :, cache.step % cache.capacity] = key[:, :, 0]
+    own_value[:, :, cache.step % cache.capacity] = value[:, :, 0]
     P, K, L, E = prompt_key.shape
-    G, R = cache.width, query.shape[0]
+    R, N = query.shape[0], cache.filled
     S = query.shape[1] // K
-    grouped = query.view(P, G, K, S, E).transpose(1, 2).reshape(P * K, G * S, E)
-    to_prompt = torch.bmm(grouped, prompt_key.view(P * K, L, E).transpose(1, 2))
-    rows = query.reshape(R * K, S, E)
-    mine_key = own_key.view(R * K, cache.capacity, E)[:, : t + 1]
-    mine_value = own_value.view(R * K, cache.capacity, E)[:, : t + 1]
-    to_own = torch.bmm(rows, mine_key.transpose(1, 2))
-    to_own = to_own.view(P, G, K, S, t + 1).transpose(1, 2).reshape(P, K, G * S, t + 1)
-    scores = torch.cat([to_prompt.view(P, K, G * S, L), to_own], dim=-1).float().mul_(scaling)
+    rows = query.reshape(R, K, S, E)
+    to_prompt = torch.bmm(
+        _by_prompt(rows, cache).view(P * K, -1, E), prompt_key.view(P * K, L, E).transpose(1, 2)
+    )
+    mine_key = own_key.view(R * K, cache.capacity, E)[:, :N]
+    mine_value = own_value.view(R * K, cache.capacity, E)[:, :N]
+    to_own = torch.bmm(rows.view(R * K, S, E), mine_key.transpose(1, 2)).view(R, K, S, N)
+    both = [to_prompt.view(P, K, -1, L), _by_prompt(to_own, cache).view(P, K, -1, N)]
+    scores = torch.cat(both, dim=-1).float().mul_(scaling)
     prompt_mask, own_mask = cache.masks(window)
-    scores.view(P, K, G, S, -1)[..., :L] += prompt_mask[:, None, :, None]
+    placed = scores.view(P, K, cache.width, S, L + N)
+    placed[..., :L] += prompt_mask[:, None, :, None]
     if own_mask is not None:
-        scores[..., L:] += own_mask
+        placed[..., L:] += own_mask if own_mask.dim() == 1 else own_mask[:, None, :, None]
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
-    out = torch.bmm(weights[..., :L].reshape(P * K, G * S, L), prompt_value.view(P * K, L, E))
-    own_weights = weights[..., L:].view(P, K, G, S, t + 1).transpose(1, 2)
-    mine = torch.bmm(own_weights.reshape(R * K, S, t + 1), mine_value)
-    both = out.view(P, K, G, S, E).transpose(1, 2).reshape(R, K * S, E) + mine.view(R, K * S, E)
-    return both[:, None]
+    out = torch.bmm(weights[..., :L].reshape(P * K, -1, L), prompt_value.view(P * K, L, E))
+    own_weights = _by_row(weights[..., L:].reshape(P, K, cache.width, S, N), cache)
+    mine = torch.bmm(own_weights.reshape(R * K, S, N), mine_value).view(R, K, S, E)
+    found = _by_row(out.view(P, K, cache.width, S, E), cache) + mine
+    return found.reshape(R, 1, K * S, E)
+
+
+def _by_prompt(rows: torch.Tensor, cache: GroupCache) -> torch.Tensor:
+    """Return what rows (R, K, S, N) hold as (P, K, G, S, N), contiguous, zeros where no row is."""
+    if not cache.full:
+        grid = rows.new_zeros(len(cache.lengths) * cache.width, *rows.shape[1:])
+        grid[cache.slots] = rows
+        rows = grid
+    return rows.view(-1, cache.width, *rows.shape[1:]).transpose(1, 2).contiguous()
+
+
+def _by_row(placed: torch.Tensor, cache: GroupCache) -> torch.Tensor:
+    """Return what `_by_prompt` placed as rows (R, K, S, N) again."""
+    P, K, G, S, N = placed.shape
+    rows = placed.transpose(1, 2).reshape(P * G, K, S, N)
+    return rows if cache.full else rows[cache.slots]
 
 
 def attention(

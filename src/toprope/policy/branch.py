@@ -76,7 +76,7 @@ class Brancher:
                     states = hidden[at + start - 1 : at + size - 1]
                     found.append(self._doubts(states, drafts[p], count, allows))
                     at += size
-            self._continue(cache, drafts, found, count)
+            self._continue(cache, drafts, found)
         return found
 
     def _doubts(
@@ -116,25 +116,25 @@ class Brancher:
         cache: GroupCache,
         drafts: Sequence[Draft],
         found: Sequence[Sequence[Branch]],
-        width: int,
     ) -> None:
         """Add to every departure the likeliest tokens up to the end of its line."""
-        idle = Branch(0, 0.0, [0], ended=True)
-        slots = [b for group in found for b in [*group, *[idle] * (width - len(group))]]
-        starts = [len(d.prompt_ids) for d in drafts for _ in range(width)]
-        cuts = torch.tensor([s + b.cut for s, b in zip(starts, slots, strict=True)])
-        cache.begin(width, cuts.view(len(drafts), width))
-        while not all(b.ended for b in slots) and cache.step + 1 < cache.capacity:
-            left = cache.thin([not b.ended for b in slots])
+        rows = [b for group in found for b in group]
+        if not rows:
+            return
+        owners = [at for at, group in enumerate(found) for _ in group]
+        cuts = [len(drafts[at].prompt_ids) + b.cut for at, b in zip(owners, rows, strict=True)]
+        cache.begin(owners, cuts)
+        while not all(b.ended for b in rows) and cache.step + 1 < cache.capacity:
+            left = cache.thin([not b.ended for b in rows])
             if left is not None:
-                slots = [idle if at is None else slots[at] for at in left]
-            ids = torch.tensor([[b.ids[-1]] for b in slots])
+                rows = [rows[at] for at in left]
+            ids = torch.tensor([[b.ids[-1]] for b in rows])
             hidden = self.model.model(
                 input_ids=ids, position_ids=cache.positions, use_cache=False, cache=cache
             ).last_hidden_state[:, 0]
-            cache.step += 1
+            cache.advance()
             for branch, token in zip(
-                slots, self.model.lm_head(hidden).argmax(-1).tolist(), strict=True
+                rows, self.model.lm_head(hidden).argmax(-1).tolist(), strict=True
             ):
                 if not branch.ended:
                     branch.ids.append(token)

@@ -5,8 +5,10 @@ Everything else makes its tensors inside `on_device` and moves results back as p
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +16,19 @@ import torch
 from toprope.terms import TopropeError
 
 CPU = "cpu"
+_GROUP = Path("/sys/fs/cgroup")
 
 
 class NoSuchDevice(TopropeError):
     """A device that torch does not find on this machine."""
+
+
+class OutOfMemory(TopropeError):
+    """The device has not the memory for what it was asked to compute."""
+
+
+class DeviceLost(TopropeError):
+    """The device failed in mid-computation; what it held is gone."""
 
 
 def find_device(name: str = CPU) -> torch.device:
@@ -67,11 +78,71 @@ def cuda_done() -> None:
     torch.cuda.synchronize()
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that this process could still get on a device; None if nobody tells."""
+    if device.type != CPU:
+        return int(torch.accelerator.get_memory_info(device)[0]) + (
+            torch.accelerator.memory_reserved(device) - torch.accelerator.memory_allocated(device)
+        )
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    free = next(int(line.split()[1]) << 10 for line in told if line.startswith("MemAvailable"))
+    return min(free, _group_room(free))
+
+
+def _group_room(otherwise: int) -> int:
+    """Return what a control group leaves of its limit; pages of files are given up if needed."""
+    try:
+        limit = int((_GROUP / "memory.max").read_text("ascii"))
+        used = int((_GROUP / "memory.current").read_text("ascii"))
+        lines = (_GROUP / "memory.stat").read_text("ascii").splitlines()
+    except (OSError, ValueError):  # no control groups, or "max"
+        return otherwise
+    cached = {"inactive_file", "active_file"}
+    files = sum(int(v) for k, v in (line.split() for line in lines) if k in cached)
+    return limit - used + files
+
+
+def give_memory_back(device: torch.device) -> None:
+    """Let go of what failed work left behind, so that the next try finds the room."""
+    gc.collect()
+    if device.type != CPU:
+        torch.accelerator.empty_cache()
+
+
 @contextmanager
 def on_device(model: Any) -> Iterator[None]:
     """Make new tensors on the model's device inside."""
     with next(model.parameters()).device:
         yield
+
+
+@contextmanager
+def telling_failures(model: Any) -> Iterator[None]:
+    """Raise `OutOfMemory` or `DeviceLost` in place of what torch raises of the device inside."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        device = next(model.parameters()).device
+        if _is_memory(error):
+            raise OutOfMemory(
+                f"{device} has not the memory for even one episode: lower student.max_tokens, "
+                "show less of each task, or choose a smaller student"
+            ) from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLost(
+                f"{device} failed ({str(error).splitlines()[0]}): nothing that was committed is "
+                "lost; run the same command again, which goes on from there"
+            ) from error
+        raise
+
+
+def _is_memory(error: Exception) -> bool:
+    # On a CPU torch says so only in words.
+    words = "can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or words
 
 
 def _accelerator() -> torch.device | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,13 @@ def load_model(
     return model.eval().to(place)
 
 
+def stored_parameters(folder: Path) -> int:
+    """How many parameters the weights of a folder have, by their files' headers alone."""
+    require_whole(folder)
+    paths = [p for p in folder.glob("*.safetensors") if p.name != "optimiser.safetensors"]
+    return sum(prod(entry["shape"]) for path in paths for entry in _header(path)[1])
+
+
 def load_weights(folder: Path) -> dict[str, Any]:
     """The weights of a folder by name, in the precision that they are stored in."""
     require_whole(folder)
@@ -169,11 +177,17 @@ def _convert_file(path: Path, say: Say) -> Path:
 
 def _promised_size(path: Path) -> int:
     """The size a safetensors file's own header gives it; -1 if the header is damaged."""
+    try:
+        length, entries = _header(path)
+    except ValueError:
+        return -1
+    return 8 + length + max((entry["data_offsets"][1] for entry in entries), default=0)
+
+
+def _header(path: Path) -> tuple[int, list[dict[str, Any]]]:
+    """The length of a safetensors file's header and what it says of each tensor."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        try:
-            header = json.loads(stream.read(min(length, 1 << 26)))
-        except ValueError:
-            return -1
+        header = json.loads(stream.read(min(length, 1 << 26)))
     header.pop("__metadata__", None)
-    return 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    return length, list(header.values())

@@ -93,7 +93,7 @@ class ServedSampler:
         self.guide: Guide = inside.guide
         self.work = Work()
         special = [i for i, text in enumerate(self.guide.texts) if text is None]
-        self._stop_ids = (self.guide.eos, *special[:64])
+        self._stop_ids = tuple(dict.fromkeys((*sorted(self.guide.ends), *special[:64])))
 
     def sample(
         self,
@@ -234,7 +234,7 @@ class ServedSampler:
     async def _go_on(self, desk: Desk, row: _Row) -> None:
         """Let the server go on to the end; the guide, token by token, says where that was."""
         most = self.inside.max_tokens - (len(row.ids) - row.copied)
-        question = Question(row.context, most, 0, stop=(self.guide.stop,), stop_ids=self._stop_ids)
+        question = Question(row.context, most, 0, stop=self.guide.stops, stop_ids=self._stop_ids)
         drawn = await self._ask(desk, row, question, "rest")
         for token, logprob in zip(drawn.ids, drawn.logprobs, strict=True):
             row.ids, row.logprobs = (*row.ids, token), (*row.logprobs, logprob)

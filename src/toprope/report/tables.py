@@ -159,8 +159,9 @@ def graduation(summary: Summary) -> str:
     if not criteria:
         return "<p>The criteria were not judged in this run.</p>"
     words = {True: "met", False: "not met", None: UNMEASURED}
-    rows = [(name.replace("_", " "), words[met]) for name, met in criteria.items()]
-    return table(["criterion", ""], rows)
+    why = summary["graduation"].get("reasons") or {}
+    rows = [(n.replace("_", " "), words[met], why.get(n, "")) for n, met in criteria.items()]
+    return table(["criterion", "", "why"], rows)
 
 
 def identity(summary: Summary) -> str:

@@ -250,6 +250,7 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield True, f"Graduated at iteration {graduation['iteration']}."
     else:
         yield False, f"Graduation: {_open_criteria(graduation)}"
+    yield from _past_teacher(graduation)
     if summary["status"] == "running":
         yield False, "A whole run: it is still running, or was cut off and can be resumed."
     elif summary["status"] not in ("finished", None):
@@ -273,8 +274,33 @@ def _open_criteria(graduation: Mapping[str, Any]) -> str:
     criteria = graduation["criteria"]
     if not criteria:
         return "its criteria were not judged in this run."
-    unmet = [name.replace("_", " ") for name, met in criteria.items() if met is False]
-    unmeasured = [name.replace("_", " ") for name, met in criteria.items() if met is None]
-    told = [f"not met: {', '.join(unmet)}"] if unmet else []
-    told += [f"not measured: {', '.join(unmeasured)}"] if unmeasured else []
+    why = graduation.get("reasons") or {}
+    named = {
+        met: [_criterion(name, why) for name, was in criteria.items() if was is met]
+        for met in (False, None)
+    }
+    told = [f"not met: {', '.join(named[False])}"] if named[False] else []
+    told += [f"not measured: {', '.join(named[None])}"] if named[None] else []
     return f"{'; '.join(told)}." if told else "its criteria did not hold long enough."
+
+
+def _criterion(name: str, why: Mapping[str, str]) -> str:
+    told = name.replace("_", " ")
+    return f"{told} ({why[name]})" if why.get(name) else told
+
+
+def _past_teacher(graduation: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """Whether the student exceeds the teacher on held-out; nothing where nobody judged it."""
+    past = graduation.get("past_teacher")
+    if past is None:
+        return
+    if past["difference"] is None:
+        yield False, f"That the student exceeds the teacher: {past['why']}."
+        return
+    low, high = past["ci95"]
+    by = f"{points(past['difference'])} ({points_interval(past['ci95'])}; {past['tasks']} tasks)"
+    if low > 0:
+        yield True, f"On held-out the student exceeds the teacher by {by}."
+    else:
+        less = "the teacher is still better" if high < 0 else "within noise"
+        yield False, f"That the student exceeds the teacher on held-out: {by}, {less}."

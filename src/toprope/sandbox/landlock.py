@@ -1,6 +1,7 @@
 """The sandbox for hosts that forbid namespaces: Landlock rules, a system-call filter, limits.
 
-Every job is a fork of its worker in a fresh folder, and ends with all that descends from it.
+Every job or session is a fork of its worker in a fresh folder, and ends with all that descends
+from it.
 It needs no right and no namespace, and hides less: `walls.missing` says what.
 """
 
@@ -14,7 +15,7 @@ from toprope.sandbox import advice
 from toprope.sandbox.landlock_selftest import LOOK
 from toprope.sandbox.pool import Pool
 from toprope.sandbox.pooled import PooledSandbox
-from toprope.sandbox.protocol import SandboxUnavailable, Session, Start, Walls
+from toprope.sandbox.protocol import Walls
 from toprope.sandbox.selftest import WATCHED, standing
 from toprope.sandbox.worker import Worker
 from toprope.terms import Environment
@@ -22,13 +23,13 @@ from toprope.terms import Environment
 _WEAKER = (
     "names, sizes and dates of the host's files hidden (their contents are)",
     "process numbers of its own",
-    "disk bounded by the kernel (a watchdog does it)",
+    "disk bounded by the kernel (a watchdog does it, and a full one ends a session)",
+    "sockets between the processes of a session (none can be made)",
 )
 _SHARED_USER = (
     "a user of its own",
     "the number of processes bounded exactly by the kernel (a watchdog does it)",
 )
-_NO_SESSIONS = "sessions: they need namespaces"
 
 
 class LandlockSandbox(PooledSandbox):
@@ -61,7 +62,3 @@ class LandlockSandbox(PooledSandbox):
             raise
         missing = (*_WEAKER, *(() if first.stands["alone"] else _SHARED_USER))
         self._walls = Walls("landlock", True, seen, missing, fix)
-
-    def open(self, start: Start) -> Session:
-        """Refuse: a session's first process has to be out of its commands' reach."""
-        raise SandboxUnavailable((_NO_SESSIONS,), self._walls.fix)

@@ -6,13 +6,13 @@ task it was recorded on, and only while that task still reads the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
 from toprope.teacher.protocol import Budget, BudgetExhausted, Price, Purse, Spend
 from toprope.teacher.rows import Recording, Row, read_recording
-from toprope.terms import Attempt, Task
+from toprope.terms import Attempt, Outcome, Task
 
 DEFAULT = "default"
 SHIPPED = "teacher-qwen2.5-coder-1.5b.jsonl.xz"
@@ -76,6 +76,21 @@ class RecordedTeacher:
                     raise
                 break
             found.append(attempt)
+        return found
+
+    def known(self, tasks: Iterable[Task]) -> dict[str, tuple[int, int]]:
+        """By task that was recorded as it reads now: how many attempts passed, and of how many.
+
+        Nothing is spent: this judges the teacher and teaches nobody. Failures that were ours
+        are left out.
+        """
+        by_id = {task.id: task for task in tasks}
+        found: dict[str, tuple[int, int]] = {}
+        for row in self._rows.values():
+            task = by_id.get(row.task_id)
+            if task is not None and row.outcome is not Outcome.INFRA and row.fits(task):
+                passed, tried = found.get(task.id, (0, 0))
+                found[task.id] = (passed + (row.outcome is Outcome.PASSED), tried + 1)
         return found
 
     def remember(self, paid: Mapping[str, Spend]) -> None:

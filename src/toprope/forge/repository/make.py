@@ -17,7 +17,7 @@ from toprope.forge.repository.baseline import Baseline, measure
 from toprope.forge.repository.dealing import By, deal
 from toprope.forge.repository.generated import with_generated
 from toprope.forge.repository.impossible import KEY, contradict, usual
-from toprope.forge.repository.injected import inject
+from toprope.forge.repository.injected import Doubles, inject
 from toprope.forge.repository.progress import Progress
 from toprope.forge.repository.reverted import revert_commits
 from toprope.forge.repository.secrets import refuse_secrets
@@ -71,6 +71,7 @@ class Made:
     generated: tuple[str, ...]
     pytest_args: tuple[str, ...]
     what: str  # the candidates: "bugs" or "commits"
+    doubles: Doubles
 
 
 class NothingMade(TopropeError):
@@ -97,12 +98,13 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     sandbox = open_sandbox(workers=options.jobs, environments=environments)
     pool = ThreadPoolExecutor(options.jobs, "forge")
     try:
-        unusable = Counter[str]()
+        unusable, doubles = Counter[str](), Doubles()
         bench = _bench(repository, surroundings, options, sandbox, out, tell, pool)
         if options.commits:
             found, untried, unusable = revert_commits(bench, options.limit, options.allow_secrets)
         else:
-            found, untried = inject(bench, options.limit, options.pairs, options.by, options.seed)
+            given = inject(bench, options.limit, options.pairs, options.by, options.seed)
+            found, untried, doubles = given.tasks, given.untried, given.doubles
         tasks = deal(found, options.by, options.seed)
         baits = usual(len(tasks)) if options.impossible is None else options.impossible
         tasks += contradict(bench, tasks, baits, options.seed)
@@ -121,7 +123,7 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     bench.progress.path.unlink()
     return Made(
         taskset, repository, surroundings, bench.baseline, words, untried, generated,
-        options.pytest_args, what,
+        options.pytest_args, what, doubles,
     )  # fmt: skip
 
 

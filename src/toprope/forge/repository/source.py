@@ -120,7 +120,7 @@ def _texts(folder: Path, paths: Sequence[str]) -> tuple[dict[str, str], list[str
 
 def _listed(folder: Path) -> Iterator[str]:
     """Yield the paths that count: git's, where there is git, else all but build products."""
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if listed is not None:
         yield from (path for path in listed.split("\0") if path)
         return
@@ -134,11 +134,11 @@ def _listed(folder: Path) -> Iterator[str]:
 
 
 def _commit(folder: Path) -> str:
-    return (_git(folder, "rev-parse", "HEAD") or "").strip()
+    return (git(folder, "rev-parse", "HEAD") or "").strip()
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    """What git says about the folder, or None where it is no checkout."""
+def git(folder: Path, *words: str) -> str | None:
+    """Return what git says about the folder, or None where it is no checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False

@@ -5,12 +5,11 @@ Asks the interpreter that was named (`asking`); installs nothing unless a set-up
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from toprope.forge.repository.asking import NoEnvironment, ask_here, ask_image
+from toprope.forge.repository.setting_up import set_up
 from toprope.forge.repository.source import Repository
 from toprope.terms import Environment, Suite
 
@@ -47,7 +46,7 @@ def find_surroundings(
     if image:
         found = ask_image(image, python, names)
     elif setup:
-        found = ask_here(str(_set_up(repository, setup, cache)), names)
+        found = ask_here(str(set_up(repository, setup, cache)), names)
     else:
         found = ask_here(python or str(_own(repository)), names)
     environment = Environment(
@@ -66,28 +65,6 @@ def _own(repository: Repository) -> Path:
         "has its dependencies and pytest installed, or --setup 'python -m venv .venv && "
         ".venv/bin/pip install . pytest'"
     )
-
-
-def _set_up(repository: Repository, command: str, cache: Path) -> Path:
-    """Run the user's own command in a copy of the repository; its `.venv` is the environment."""
-    copy = cache / "environments" / f"{repository.name}-{repository.tree.hash[:12]}"
-    python = copy / ".venv" / "bin" / "python"
-    done = copy / ".set-up"
-    if done.exists() and done.read_text() == command:
-        return python
-    shutil.rmtree(copy, ignore_errors=True)
-    for path, text in repository.tree.files.items():
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        (copy / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-    ran = subprocess.run(command, shell=True, cwd=copy, capture_output=True, text=True, check=False)
-    if ran.returncode != 0 or not python.exists():
-        said = (ran.stderr or ran.stdout).strip()[-600:]
-        raise NoEnvironment(
-            f"--setup ended with {ran.returncode} in {copy} and "
-            f"{'made' if python.exists() else 'did not make'} .venv/bin/python there:\n{said}"
-        )
-    done.write_text(command)
-    return python
 
 
 def _imports(repository: Repository) -> tuple[str, ...]:

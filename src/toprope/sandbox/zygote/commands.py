@@ -18,6 +18,7 @@ from . import files, payload, room
 
 SHELLS = ("/bin/bash", "/bin/sh")
 CANNOT_START, NOT_FOUND = 126, 127  # as shells say it
+NO_SHELL = "there is no shell here: the environment has no tools"
 
 
 class NotStarted(Exception):
@@ -32,7 +33,7 @@ def shell(command: str, pipes: dict[str, int], cpu_s: int) -> int:
     """Start a command line and return its process; raises `NotStarted`, or EAGAIN."""
     path = next((path for path in SHELLS if os.path.exists(path)), None)
     if path is None:
-        raise NotStarted(NOT_FOUND, "there is no shell here: the environment has no tools")
+        raise NotStarted(NOT_FOUND, NO_SHELL)
     line: list[str | bytes] = [path, "-c", files.as_bytes(command)]
     # Exec would close these too; they are named because nothing else keeps us from a forgery.
     actions: list[tuple[int, ...]] = [

@@ -13,7 +13,7 @@ from .watch import Excess
 
 MOST_FILES = 8192
 _MOST_UNSEEN = 16  # deleted files that are mapped and not open, so that none knows their size
-_BLOCK = 512
+BLOCK = 512
 _SHARE = 10  # one part in ten of the time at most goes into looking,
 _LONGEST_S = 0.2  # unless nobody would look for longer than this
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,7 +40,7 @@ def used(folder: str) -> Use:
             count += 1
             if found.st_ino not in seen:
                 seen.add(found.st_ino)
-                size += found.st_blocks * _BLOCK
+                size += found.st_blocks * BLOCK
             if stat.S_ISDIR(found.st_mode):
                 pending.append(entry.path)
             if count > 4 * MOST_FILES:
@@ -145,7 +145,7 @@ class Watch:
             except FileNotFoundError:
                 continue
             if file.st_dev == self.device and not file.st_nlink:
-                found[file.st_ino] = file.st_blocks * _BLOCK
+                found[file.st_ino] = file.st_blocks * BLOCK
         return found
 
     def _mapped(self, pid: int) -> tuple[set[int], dict[int, int]]:

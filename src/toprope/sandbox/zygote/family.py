@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
-from . import procfs, usage
+from . import usage
 
 
 class Family:
-    """What descends from the leader, which the room's first process knows as `inside`."""
+    """What descends from `leader`, among all that `census` finds; nobody without a leader."""
 
-    def __init__(self, proc: int, inside: int) -> None:
-        self.proc = proc
-        leader = _from_outside(proc, inside)
+    def __init__(self, census: Callable[[], list[usage.Process]], leader: int | None) -> None:
+        self.census = census
         self._known = {leader} if leader else set()
         self._sessions = set(self._known)
 
@@ -32,26 +32,16 @@ class Family:
         return len(alive)
 
     def _alive(self) -> list[usage.Process]:
-        others = {process.pid: process for process in usage.census(self.proc)}
+        others = {process.pid: process for process in self.census()}
         while found := [process for process in others.values() if self._belongs(process)]:
             for process in found:
                 self._known.add(process.pid)
                 if process.session == process.pid:
                     self._sessions.add(process.pid)
                 del others[process.pid]
-        ours = [process for process in usage.census(self.proc) if process.pid in self._known]
+        ours = [process for process in self.census() if process.pid in self._known]
         return [process for process in ours if process.state not in "ZX"]
 
     def _belongs(self, process: usage.Process) -> bool:
         known = self._known
         return process.pid in known or process.parent in known or process.session in self._sessions
-
-
-def _from_outside(proc: int, inside: int) -> int | None:
-    """The worker's number for a process that the room calls `inside`."""
-    for process in usage.census(proc):
-        status = procfs.read(proc, f"{process.pid}/status", 1 << 14)
-        numbers = [line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")]
-        if numbers and numbers[0][-1] == str(inside).encode():
-            return process.pid
-    return None

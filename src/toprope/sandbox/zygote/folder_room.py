@@ -10,20 +10,21 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import select
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from . import files, kernel, landlock, offspring, payload, petitions, room, seccomp, trees
+from .attendant import Attendant
 
-_RULES_FD = 5
-_PROC_FD = 6
-_HIGHEST = 32  # far above what a first process has open
-_REAP_MS = 100
+CONTROL_FD = 5  # of a session; in a process on its way behind the rules, to its first process
+_RULES_FD = 6
+_PROC_FD = 7
+_LISTENER, _READY = b"l", b"behind the rules"
 _DEFAULTS = {"HOME": ("/work", "/box/work"), "TMPDIR": (None, "/box/tmp")}
 
 
@@ -45,6 +46,17 @@ class Fence:
     asking: ctypes.Structure
 
 
+class Fences(NamedTuple):
+    """What stands around jobs, and around commands of sessions.
+
+    Each command enters its rules on its own, and Landlock would keep it from signalling any
+    that another entered: so in a session signals are asked for instead.
+    """
+
+    jobs: Fence
+    sessions: Fence
+
+
 def live(
     spec: dict[str, Any],
     stdin: bytes,
@@ -57,17 +69,24 @@ def live(
         settle()
         furnish(spec, fence)
         source = room.source(stdin, f"{fence.box}/tmp")
-        places = {0: source, 1: pipes["output"], 2: pipes["output"]}
-        kept = {room.RESULT_FD: pipes["result"], room.STATUS_FD: pipes["status"]}
-        room.arrange({**places, **kept, _RULES_FD: fence.rules, _PROC_FD: fence.proc})
+        places = {
+            0: source,
+            1: pipes["output"],
+            2: pipes["output"],
+            room.RESULT_FD: pipes["result"],
+        }
+        arrange(places, pipes["status"], fence.proc, fence)
         pipes["status"] = room.STATUS_FD
-        job = start(spec["limits"], code, fence)
+        attendant = Attendant()
+        job, clerk = start(fence, spec["limits"], math.ceil(spec["limits"]["cpu_s"]), {},
+                           lambda: payload.run(code, room.RESULT_FD))  # fmt: skip
+        attendant.introduce(clerk)
     except BaseException as error:
         room.tell(pipes["status"], f"E{type(error).__name__}: {error}")
         os._exit(0)
     try:
         os.closerange(0, room.STATUS_FD)
-        room.tell(room.STATUS_FD, f"W{job.wait()}")
+        room.tell(room.STATUS_FD, f"W{attendant.wait(job)}")
     finally:
         os._exit(0)
 
@@ -99,78 +118,64 @@ def furnish(spec: dict[str, Any], fence: Fence) -> None:
             os.environ[name] = place
 
 
-class Running:
-    """A process of the room behind its rules; seen from the first process, its parent."""
-
-    def __init__(self, pid: int, clerk: petitions.Clerk) -> None:
-        self.pid = pid
-        self.clerk = clerk
-
-    def wait(self) -> int:
-        """Its wait status; meanwhile petitions are answered and others that ended reaped."""
-        ended, wake = os.pipe()
-        os.set_blocking(wake, False)
-        signal.set_wakeup_fd(wake)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        poller = select.poll()
-        poller.register(ended, select.POLLIN)
-        poller.register(self.clerk.listener, select.POLLIN)
-        while True:
-            status = _reaped(self.pid)
-            if status is not None:
-                return status
-            for fd, event in poller.poll(_REAP_MS):
-                if fd == ended:
-                    os.read(ended, 512)
-                elif event & select.POLLIN:
-                    self.clerk.answer()
-                else:  # nobody is left who could ask
-                    poller.unregister(fd)
+def arrange(places: dict[int, int], status: int, control: int, fence: Fence) -> None:
+    """Put a first process's descriptors where they belong, and close all others."""
+    ours = {room.STATUS_FD: status, CONTROL_FD: control, _RULES_FD: fence.rules}
+    room.arrange({**places, **ours, _PROC_FD: fence.proc})
 
 
-def _reaped(pid: int) -> int | None:
-    """Take leave of all that have ended; the wait status of `pid` if it is among them."""
-    found = None
-    try:
-        while True:
-            ended, status = os.waitpid(-1, os.WNOHANG)
-            if ended == pid:
-                found = status
-            if not ended:
-                return found
-    except ChildProcessError:
-        return found
+def start(
+    fence: Fence,
+    limits: dict[str, Any],
+    cpu_s: int,
+    places: dict[int, int],
+    become: Callable[[], NoReturn],
+) -> tuple[int, petitions.Clerk]:
+    """Fork a process that enters the rules with these descriptors, then does `become`.
 
-
-def start(limits: dict[str, Any], code: str | CodeType, fence: Fence) -> Running:
-    """Fork the job's leader into the rules; raises OSError where that fails."""
+    Returns it and its clerk; raises OSError where that fails.
+    """
     ours, theirs = socket.socketpair()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the watchdog looks at what a job holds open
-    job = os.fork()
-    if job == 0:
+    with ours, theirs:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the watchdog looks at what a job holds open
         try:
-            enter(limits, fence, theirs)
-            os.closerange(room.STATUS_FD, _HIGHEST)
-            room.begin(math.ceil(limits["cpu_s"]))
-        except BaseException as error:
-            room.tell(room.STATUS_FD, f"E{type(error).__name__}: {error}")
-            os._exit(1)
-        payload.run(code, room.RESULT_FD)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    theirs.close()
-    _, listeners, _, _ = socket.recv_fds(ours, 1, 1)
-    ours.close()
-    if not listeners:
-        raise OSError(0, "the job did not enter its rules")
-    return Running(job, petitions.Clerk(listeners[0], fence.asked, fence.box, _PROC_FD))
+            pid = os.fork()
+            if pid == 0:
+                _enter(fence, limits, cpu_s, places, theirs.detach())
+                become()
+        finally:
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        theirs.close()
+        said, listeners, _, _ = socket.recv_fds(ours, len(_LISTENER), 1)
+        said = ours.recv(1000) if listeners else said
+    if said != _READY:
+        why = said.decode("utf-8", "replace")
+        raise OSError(0, why or "a process ended before it was behind its rules")
+    return pid, petitions.Clerk(listeners[0], fence.asked, fence.box, _PROC_FD)
 
 
-def enter(limits: dict[str, Any], fence: Fence, channel: socket.socket) -> None:
-    """Give up every right for good; what the clerk needs goes through `channel`."""
-    os.setsid()
-    room.set_rlimits(limits, limits["user_processes"])
-    kernel.drop_capabilities()
-    landlock.restrict(_RULES_FD, fence.rights)
-    socket.send_fds(channel, [b"l"], [petitions.install(fence.asking)])
-    for program in fence.filters:
-        seccomp.install(program)
+def _enter(
+    fence: Fence, limits: dict[str, Any], cpu_s: int, places: dict[int, int], channel: int
+) -> None:
+    """Give up every right for good; what the clerk needs, or why not, goes to `channel`."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        room.arrange({**places, CONTROL_FD: channel, _RULES_FD: os.dup(_RULES_FD)})
+        channel = CONTROL_FD
+        os.setsid()
+        room.set_rlimits(limits, limits["user_processes"])
+        kernel.drop_capabilities()
+        landlock.restrict(_RULES_FD, fence.rights)
+        with socket.socket(fileno=os.dup(channel)) as sock:
+            listener = petitions.install(fence.asking)
+            socket.send_fds(sock, [_LISTENER], [listener])
+            os.close(listener)  # or it would answer itself
+        for program in fence.filters:
+            seccomp.install(program)
+        room.begin(cpu_s)
+        os.write(channel, _READY)
+        os.closerange(room.STATUS_FD, _PROC_FD + 1)
+    except BaseException as error:
+        room.tell(channel, f"{type(error).__name__}: {error}")
+        os._exit(1)

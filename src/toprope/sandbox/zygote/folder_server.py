@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
+from typing import Any, NoReturn
 
-from . import disk, endings, folder_room, rooms, tasks, trees, usage, watch, wipe, wire
-from .folder_room import Fence
+from . import disk, endings, folder_room, folder_session, rooms, tasks, trees, watch, wipe
+from .folder_hold import FolderHold, Watchdog
+from .folder_room import Fences
+from .hold import Hold
 from .offspring import Offspring
 from .serve import Server
 
@@ -18,11 +20,12 @@ _EMPTYING_S = 5.0
 class FolderServer(Server):
     """Answers jobs one after the other; each ends with all that descends from it."""
 
-    def __init__(self, sock: socket.socket, fence: Fence, counter: tasks.Counter) -> None:
-        super().__init__(sock, fence.proc, mapped_root=False)
-        self.fence = fence
+    def __init__(self, sock: socket.socket, fences: Fences, counter: tasks.Counter) -> None:
+        super().__init__(sock, fences.jobs.proc, mapped_root=False)
+        self.fence, self.session_fence = fences
+        self.home = self.fence.trees
         self.counter = counter
-        self.offspring = Offspring(fence.proc)
+        self.offspring = Offspring(self.proc)
         self.sizes: dict[str, disk.Use] = {}
 
     def _answer(
@@ -50,7 +53,8 @@ class FolderServer(Server):
     def _gather(self, reading: dict[str, int], spec: dict[str, Any], first: int) -> watch.Gathered:
         """Follow a job to its end, end what it left behind, and read what that had written."""
         limits = spec["limits"]
-        watchdog = Watchdog(self.offspring, self.fence, limits, self._before(spec), first)
+        disk_watch = disk.Watch(self.proc, self.fence.box, limits, self._before(spec))
+        watchdog = Watchdog(self.offspring, disk_watch, limits, first)
         gatherer = watch.Gatherer(reading, limits["output_bytes"])
         stopped = gatherer.follow(
             limits["wall_s"], watchdog.look, self.sock.fileno(), until="status"
@@ -65,47 +69,21 @@ class FolderServer(Server):
         """What lies in the box when a job begins, its own files aside."""
         return self.sizes.get(spec.get("tree", ""), disk.Use(0, 0))
 
-    def _keep(self, spec: dict[str, Any]) -> None:
-        wire.send(self.sock, {"infra": "sessions need namespaces, which are forbidden here"})
+    def _hold(self, spec: dict[str, Any]) -> Hold:
+        before = self._before(spec)
+        return FolderHold(self.session_fence, self.offspring, self.counter, spec["limits"], before)
+
+    def _live(
+        self, spec: dict[str, Any], tree: dict[str, bytes], pipes: dict[str, int]
+    ) -> NoReturn:
+        most_bytes = (int(spec["limits"]["disk_mb"]) << 20) + self._before(spec).size
+        fence = self.session_fence
+        folder_session.live(spec, tree, pipes, self.programs, fence, most_bytes)
 
     def _prepare(self, spec: dict[str, Any]) -> None:
-        home = self.fence.trees
         if "forget" in spec:
-            trees.forget(spec["forget"], home)
+            trees.forget(spec["forget"], self.home)
         if "tree_files" in spec:
-            trees.unpack(spec["tree"], spec.pop("tree_files"), home)
-            self.sizes[spec["tree"]] = disk.used(f"{home}/{spec['tree']}")
+            trees.unpack(spec["tree"], spec.pop("tree_files"), self.home)
+            self.sizes[spec["tree"]] = disk.used(f"{self.home}/{spec['tree']}")
         spec["limits"]["user_processes"] = self.counter.most(spec["limits"]["processes"])
-
-
-class Watchdog:
-    """Which limit the processes of a job pass together; `first`, its first process, is ours."""
-
-    def __init__(
-        self,
-        offspring: Offspring,
-        fence: Fence,
-        limits: dict[str, Any],
-        before: disk.Use,
-        first: int,
-    ) -> None:
-        self.offspring = offspring
-        self.limits = limits
-        self.first = first
-        worker = usage.process(fence.proc, str(os.getpid()))
-        self.judge = usage.judging(worker.resident if worker else 0, limits)
-        self.disk = disk.Watch(fence.proc, fence.box, limits, before)
-
-    def look(self) -> watch.Excess | None:
-        """The limit that is passed at this moment."""
-        found = self.offspring.census()
-        if sum(each.threads for each in found) > self.limits["processes"] + usage.EXTRA_PROCESSES:
-            return watch.Excess("limit", usage.too_many(self.limits))
-        return self.judge(found) or self.disk.look(self._of_the_job(found))
-
-    def last_look(self) -> watch.Excess | None:
-        """What a job that has ended by itself wrote too much."""
-        return self.disk.look([], now=True)
-
-    def _of_the_job(self, found: list[usage.Process]) -> list[usage.Process]:
-        return [process for process in found if process.pid != self.first]

@@ -95,39 +95,44 @@ def _work(
             importlib.import_module(name)
         _forget_hidden(outfit)
         step = "rules on files"
-        fence = _fence(proc, base, rights, outfit)
+        fences = _fences(proc, base, rights, outfit)
     except (OSError, ImportError) as error:
         private_folder.remove(base)
         refuse(sock, step, error)
     serve.reserve_low_descriptors()
     wire.send(sock, {"ready": True, "alone": alone, "abi": rights.abi, "signals": rights.signals})
     try:
-        FolderServer(sock, fence, counter).forever()
+        FolderServer(sock, fences, counter).forever()
     finally:
         private_folder.remove(base)
         os._exit(0)
 
 
-def _fence(
+def _fences(
     proc: int, base: str, rights: landlock.Rights, outfit: dict[str, Any]
-) -> folder_room.Fence:
+) -> folder_room.Fences:
     box, trees = f"{base}/box", f"{base}/trees"
     os.mkdir(box, 0o700)
     os.mkdir(trees, 0o700)
-    asked = petitions.numbers(kernel.MACHINE, signals=not rights.signals)
-    return folder_room.Fence(
-        box=box,
-        trees=trees,
-        proc=proc,
-        rights=rights,
-        rules=_high(landlock.ruleset(rights, grants.of(outfit, box))),
-        filters=(
-            shared_host.prepare(kernel.MACHINE, rights.truncation),
-            seccomp.prepare(kernel.MACHINE),
-        ),
-        asked=asked,
-        asking=petitions.prepare(asked),
-    )
+    granted = grants.of(outfit, box)
+
+    def fence(rights: landlock.Rights) -> folder_room.Fence:
+        asked = petitions.numbers(kernel.MACHINE, signals=not rights.signals)
+        return folder_room.Fence(
+            box=box,
+            trees=trees,
+            proc=proc,
+            rights=rights,
+            rules=_high(landlock.ruleset(rights, granted)),
+            filters=(
+                shared_host.prepare(kernel.MACHINE, rights.truncation),
+                seccomp.prepare(kernel.MACHINE),
+            ),
+            asked=asked,
+            asking=petitions.prepare(asked),
+        )
+
+    return folder_room.Fences(fence(rights), fence(rights.without_signals()))
 
 
 def _readable(outfit: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from . import rooms, usage, watch, wire
 from .endings import ending, stopped
 from .family import Family
+from .hold import Hold
 from .leftovers import Leftovers
 
 _IDLE_MS = 50
@@ -27,11 +28,11 @@ _Answer = tuple[dict[str, Any], list[bytes]]
 
 
 class Keeper:
-    """Holds one room; `sock` is the trainer's, `proc` a handle on the worker's /proc."""
+    """Keeps one room by its `hold`; `sock` is the trainer's."""
 
-    def __init__(self, sock: socket.socket, proc: int, limits: dict[str, Any]) -> None:
+    def __init__(self, sock: socket.socket, hold: Hold, limits: dict[str, Any]) -> None:
         self.sock = sock
-        self.proc = proc
+        self.hold = hold
         self.limits = limits
         self.ended = ""  # why, once it has
         self.leftovers = Leftovers()
@@ -40,9 +41,7 @@ class Keeper:
         """Make the room, whose first process does `live`; raises OSError if it fails."""
         self.control, theirs = socket.socketpair()
         self.control.settimeout(_SEND_S)
-        self.pid, reading = rooms.make(
-            ("status",), lambda pipes: live({**pipes, "control": theirs.fileno()})
-        )
+        reading = self.hold.make(lambda pipes: live({**pipes, "control": theirs.fileno()}))
         theirs.close()
         gatherer = watch.Gatherer(reading, self.limits["output_bytes"])
         late = gatherer.follow(_OPEN_S, lambda: None)
@@ -75,20 +74,20 @@ class Keeper:
         """End every process of the session; `why` is what later requests are told."""
         if not self.ended:
             self.ended = why
-            rooms.end(self.pid)
+            self.hold.end()
             self.control.close()
             self.leftovers.close()
 
     def _rest(self) -> None:
         """From now on, what runs does so in the background."""
         if not self.ended:
-            self._between = usage.watchdog(self.proc, self.limits, usage.seconds(self.proc))
+            self._between = self.hold.watchdog()
 
     def _look_between(self) -> None:
         if self.ended:
             return
         self.leftovers.drain()
-        if len(usage.census(self.proc)) == 1:  # only the first process: nothing can happen
+        if len(self.hold.census()) == 1:  # only the first process: nothing can happen
             self._rest()
             return
         excess = self._between()
@@ -103,13 +102,15 @@ class Keeper:
         left = None
         try:
             try:
-                wire.send(self.control, request, blobs)
+                wire.send(self.control, {**request, **self.hold.bounds()}, blobs)
                 socket.send_fds(self.control, [b"f"], [writing[name] for name in rooms.PIPES])
             finally:
                 rooms.close(writing.values())
             bound = wire.MAX_FRAME if request["do"] == "changed" else self.limits["output_bytes"]
             gatherer = watch.Gatherer(reading, bound, clipped=("output",))
             answer = self._follow(gatherer, request.get("seconds", _FILES_S))
+            if request["do"] in _COMMANDS and not self.ended:
+                answer = self._left_too_much() or answer
             left = gatherer.drain("output")
         finally:
             rooms.close(fd for fd in reading.values() if fd != left)
@@ -122,7 +123,7 @@ class Keeper:
         return answer, [contents["output"], contents["result"]]
 
     def _follow(self, gatherer: watch.Gatherer, seconds: float) -> dict[str, Any]:
-        look = usage.watchdog(self.proc, self.limits, usage.seconds(self.proc))
+        look = self.hold.watchdog()
 
         def excess() -> watch.Excess | None:
             self.leftovers.drain()
@@ -137,6 +138,14 @@ class Keeper:
         if not self.ended:
             self._stop(gatherer)
         return stopped(passed)
+
+    def _left_too_much(self) -> dict[str, Any] | None:
+        """How a command ends that has ended by itself but passed a limit of the session."""
+        found = self.hold.last_look()
+        if not found:
+            return None
+        self.end(found.why)
+        return stopped(found)
 
     def _told(self, gatherer: watch.Gatherer) -> dict[str, Any]:
         said = gatherer.contents()["status"].decode("utf-8", "replace")
@@ -159,7 +168,8 @@ class Keeper:
         while time.monotonic() < deadline:
             said = gatherer.contents()["status"]
             if not family and said.startswith(b"P") and b"\n" in said:
-                family = Family(self.proc, int(said[1 : said.index(b"\n")]))
+                leader = self.hold.leader(int(said[1 : said.index(b"\n")]))
+                family = Family(self.hold.census, leader)
             alive = family.kill() if family else 0
             if not gatherer.follow(watch.TICK_S, lambda: None, until="status") and not alive:
                 return

@@ -47,6 +47,10 @@ class Rights(NamedTuple):
         """Whether signals to processes outside are refused."""
         return bool(self.scopes & _SIGNALS)
 
+    def without_signals(self) -> Rights:
+        """The same, but for signals, which something else has to refuse."""
+        return self._replace(scopes=self.scopes & ~_SIGNALS)
+
     @property
     def truncation(self) -> bool:
         """Whether files are kept from being truncated by name."""

@@ -10,11 +10,13 @@ import gc
 import os
 import socket
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from . import endings, kernel, room, rooms, seccomp, session, trees, usage, watch, wire
+from .hold import Hold, NamespaceHold
 from .keeper import Keeper
 from .programs import Programs
+from .root import TREES
 
 
 class Server:
@@ -24,6 +26,7 @@ class Server:
         self.sock = sock
         self.proc = proc
         self.mapped_root = mapped_root
+        self.home = TREES
         self.filter: ctypes.Structure = seccomp.prepare(kernel.MACHINE)
         self.programs = Programs()
 
@@ -68,17 +71,25 @@ class Server:
 
     def _keep(self, spec: dict[str, Any]) -> None:
         """Open a session, say so, and serve it until it is closed; say that too."""
-        keeper = Keeper(self.sock, self.proc, spec["limits"])
         try:
             self._prepare(spec)
-            tree = trees.digests(spec["tree"]) if "tree" in spec else {}
-            keeper.open(lambda pipes: session.live(spec, tree, pipes, self.programs, self.filter))
+            tree = trees.digests(spec["tree"], self.home) if "tree" in spec else {}
+            keeper = Keeper(self.sock, self._hold(spec), spec["limits"])
+            keeper.open(lambda pipes: self._live(spec, tree, pipes))
         except OSError as error:
             wire.send(self.sock, {"infra": f"{error}"})
             return
         wire.send(self.sock, {"done": ""})
         keeper.serve()
         wire.send(self.sock, {"done": ""})
+
+    def _hold(self, spec: dict[str, Any]) -> Hold:
+        return NamespaceHold(self.proc, spec["limits"])
+
+    def _live(
+        self, spec: dict[str, Any], tree: dict[str, bytes], pipes: dict[str, int]
+    ) -> NoReturn:
+        session.live(spec, tree, pipes, self.programs, self.filter)
 
     def _prepare(self, spec: dict[str, Any]) -> None:
         if "forget" in spec:
