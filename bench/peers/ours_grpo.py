@@ -13,6 +13,7 @@ from ours_decode import Endless
 import toprope
 from toprope.climb.memory import keep_freed_memory
 from toprope.learn.advantage import rloo
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_groups
@@ -70,7 +71,7 @@ class Student:
             learning_rate=self.told["learning_rate"],
             episodes=count * self.told["group"],
             token_limit=self.told["tokens"],
-            most_tokens=self.told["most_train_tokens"],
+            fit=Fit(self.told["most_train_tokens"]),
         )
         ended = time.perf_counter()
         answers = [list(one.ids) for group in groups for one in group]

@@ -11,6 +11,7 @@ from lines import Lines, digest, versions
 
 import toprope
 from toprope.climb.memory import keep_freed_memory
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations
@@ -49,7 +50,7 @@ class Student:
             self.optimiser,
             rows,
             learning_rate=self.told["learning_rate"],
-            most_tokens=self.told["most_train_tokens"],
+            fit=Fit(self.told["most_train_tokens"]),
         )
         seconds = time.perf_counter() - begun
         read = [[*row.prompt_ids, *row.completions[0]] for row in rows]
