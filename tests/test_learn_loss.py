@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from toprope.climb.learner import group_row
+from toprope.climb.learner import group_row, tossed
 from toprope.learn.advantage import rloo
 from toprope.learn.fit import Fit
 from toprope.learn.loss import demonstration_loss, mismatch_weights, policy_loss
@@ -216,3 +216,22 @@ def test_what_infrastructure_lost_drops_out_before_the_advantages() -> None:
 )
 def test_a_group_that_says_nothing_is_dropped(outcomes: list[Outcome]) -> None:
     assert group_row([episode(n, outcome) for n, outcome in enumerate(outcomes)]) is None
+
+
+def test_a_coins_rewards_follow_from_the_episode_and_not_from_its_grade() -> None:
+    failed = [episode(n, Outcome.FAILED) for n in range(64)]
+    passed = [episode(n, Outcome.PASSED) for n in range(64)]
+    toss = tossed(0.5, seed=1)
+    rewards = [toss(e) for e in failed]
+    assert rewards == [toss(e) for e in passed] != [tossed(0.5, seed=2)(e) for e in failed]
+    assert {*rewards} == {0.0, 1.0}
+    assert 16 < sum(rewards) < 48
+    assert sum(tossed(0.1, seed=1)(e) for e in failed) < 16
+    row = group_row(failed[:8], toss)
+    assert row is not None
+    assert row.advantages == pytest.approx(tuple(rloo(rewards[:8])))
+
+
+def test_infrastructure_drops_out_whatever_its_coin() -> None:
+    lost = [episode(n, Outcome.INFRA) for n in range(8)]
+    assert group_row(lost, tossed(0.5, seed=1)) is None

@@ -16,7 +16,17 @@ from toprope.terms import Mode, Outcome, Split, State, Tier
 
 TOP_LEVEL = [
     *("schema", "run", "status", "stop_reason", "versions", "device", "walls", "seed"),
-    *("student", "taskset", "tasks", "cold_start", "states", "thawed", "heldout", "teacher"),
+    *(
+        "student",
+        "coin",
+        "taskset",
+        "tasks",
+        "cold_start",
+        "states",
+        "thawed",
+        "heldout",
+        "teacher",
+    ),
     *("graduation", "compute", "integrity"),
 ]
 

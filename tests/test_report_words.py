@@ -161,3 +161,9 @@ def test_a_run_that_never_began_claims_nothing(tmp_path):
     assert said.shown == ()
     assert "were not measured" in said.headline
     assert "Shown:\n  (nothing)\nNot shown:" in as_text(said)
+
+
+def test_rewards_of_a_coin_are_said_to_be_so(summary):
+    assert not [text for text in closing(summary).shown if "random rewards" in text]
+    summary["coin"] = 0.5
+    assert one(closing(summary).shown, "random rewards")

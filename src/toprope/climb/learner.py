@@ -7,7 +7,7 @@ the loop's business.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,20 +27,36 @@ from toprope.learn.packing import GroupRow
 from toprope.learn.step import StepReport, learn_demonstrations, learn_groups
 from toprope.policy.adapters import merged_weights
 from toprope.policy.device import on_device
+from toprope.policy.randomness import episode_uniforms
 from toprope.policy.tensorfile import Writable
 from toprope.terms import Episode, Outcome
 
 ADAPTER = "adapter/"
 
 
-def group_row(group: Sequence[Episode]) -> GroupRow | None:
+def graded(episode: Episode) -> float:
+    """Return an episode's reward: its grade's."""
+    return episode.verdict.reward
+
+
+def tossed(chance: float, seed: int) -> Callable[[Episode], float]:
+    """Return rewards that say nothing: 1 with this chance, by a coin of each episode's own.
+
+    A control: what such a run gains, the grades of another did not teach.
+    """
+    return lambda e: float(episode_uniforms(seed, f"coin/{e.id}", 1)[0] < chance)
+
+
+def group_row(
+    group: Sequence[Episode], reward: Callable[[Episode], float] = graded
+) -> GroupRow | None:
     """Return a group as a packed row with its RLOO advantages, or None if it teaches nothing.
 
     Episodes lost to infrastructure drop out first; fewer than two left, or exactly equal
     rewards, give no gradient.
     """
     kept = [e for e in group if e.verdict.outcome is not Outcome.INFRA]
-    rewards = [e.verdict.reward for e in kept]
+    rewards = [reward(e) for e in kept]
     if len(kept) < 2 or all(reward == rewards[0] for reward in rewards):
         return None
     laid = [laid_out(e.sampled_ids, e.logprobs, e.observed) for e in kept]
@@ -73,6 +89,8 @@ class Learner:
         first = Fit(config.student.most_train_tokens)
         self.fitting = Fitting(first, model, self.optimiser, meters)
         self.health = Health()
+        coin = config.climbing.coin
+        self.reward = tossed(coin, config.seed) if coin else graded
 
     def imitate(self, demonstrations: Sequence[Demonstration], *, seed: int) -> list[StepReport]:
         """Take the supervised steps of a seeding: `epochs` shuffled passes, small batches."""
@@ -131,7 +149,7 @@ class Learner:
         """
         settings, turns = self.config.climbing, self.config.turns
         drawn = sum(len(group) for group in groups)
-        rows = [row for row in map(group_row, groups) if row is not None]
+        rows = [row for group in groups if (row := group_row(group, self.reward)) is not None]
         rows = rows[: settings.most_groups]
         if not rows:
             return None

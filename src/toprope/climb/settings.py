@@ -165,7 +165,7 @@ class Ladder(Section):
 
 
 class Climbing(Section):
-    """Reinforcement learning."""
+    """Reinforcement learning. With a `coin`, rewards are 1 that often, whatever the grade."""
 
     group: Annotated[int, Field(ge=2)] = 8
     tasks: Positive = 10
@@ -174,6 +174,7 @@ class Climbing(Section):
     learning_rate: Rate = 1e-4
     warmup: Count = 3
     pilots_per_step: Count = 2
+    coin: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Evaluation(Section):

@@ -223,6 +223,7 @@ def _facts(
         "seed": config.seed,
         "student": student.name,
         "teacher": config.teacher.kind,
+        "coin": config.climbing.coin or None,
         "taskset": {"name": taskset.name, "hash": taskset.hash},
         "window": config.evaluation.window,
         "cold_draws": config.cold_start.draws,

@@ -16,7 +16,9 @@ from toprope.ledger.store import LEDGER_NAME
 from toprope.terms import Split, State
 
 SCHEMA = 1
-IDENTITY = ("run", "status", "stop_reason", "versions", "device", "walls", "seed", "student")
+IDENTITY = (
+    "run", "status", "stop_reason", "versions", "device", "walls", "seed", "student", "coin",
+)  # fmt: skip
 JUDGED = ("reasons", "numbers", "past_teacher")
 
 

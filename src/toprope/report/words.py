@@ -129,6 +129,8 @@ def _seeding(summary: Summary) -> Iterator[tuple[bool, str]]:
 
 
 def _climbing(summary: Summary) -> Iterator[tuple[bool, str]]:
+    if summary.get("coin"):
+        yield True, "This is the control of random rewards: in training each was a coin's."
     yield from _gains(
         summary,
         "rl_gain",
