@@ -9,6 +9,7 @@ memory is the most that the process held beyond what it held before. `--svg` wri
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import statistics
@@ -84,6 +85,7 @@ def measured(work: Callable[[], Any], rounds: int) -> tuple[float, float]:
     What takes long is timed once: the call that is watched for its memory.
     """
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed would hide what is needed now
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most so far is now
     before = held("VmRSS")
     took = [timed(work)]
