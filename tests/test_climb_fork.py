@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from micro_world import short_settings
-from toprope.cli.main import main
+from toprope.cli.main import INTERRUPTED, main
+from toprope.climb import helping
 from toprope.climb.config import ConfigError, load_config
 from toprope.climb.fork import WITH, WITHOUT, ForkError, open_fork, run_fork
 from toprope.climb.pastrun import PastRun
@@ -49,13 +52,31 @@ def budget(taught: Path) -> float:
 
 @pytest.fixture(scope="module")
 def forked(taught: Path, budget: float, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fork of a copy of the run, made by the command."""
+    """The fork of a copy of the run, made by the command: cut off once, and gone on with."""
     run = tmp_path_factory.mktemp("forked") / "run"
     shutil.copytree(taught, run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helping, "demonstrate", cut_off_after(helping.demonstrate))
+        assert forked_by_command(run, budget) == INTERRUPTED
+    assert not (run / "fork" / "fork.json").exists()
+    assert forked_by_command(run, budget) == 0
+    return run
+
+
+def forked_by_command(run: Path, budget: float) -> int:
     with pytest.raises(SystemExit) as left:
         main(["fork", str(run), "--flops", str(budget)])
-    assert left.value.code in (0, None)
-    return run
+    return int(left.value.code or 0)
+
+
+def cut_off_after(function: Callable[..., None]) -> Callable[..., None]:
+    """Interrupt a branch when its policy has changed and nothing of that is committed."""
+
+    def wrapper(*given: Any) -> None:
+        function(*given)
+        raise KeyboardInterrupt
+
+    return wrapper
 
 
 def seeds(run: Path) -> list[tuple[int, str]]:
@@ -77,8 +98,11 @@ def test_both_branches_spend_the_flops_and_only_one_is_taught(forked: Path, budg
     assert found["without"]["teacher_tokens"] == 0
 
 
-def test_the_forced_tasks_are_the_live_ones_that_are_solved_least(forked: Path) -> None:
-    with Ledger.open(forked / "fork" / WITH) as ledger:
+def test_the_forced_tasks_are_the_live_ones_that_are_solved_least(
+    forked: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(forked / "fork" / WITH, tmp_path / WITH)
+    with Ledger.open(tmp_path / WITH) as ledger:
         first = ledger.db.execute(
             "SELECT min(iteration) FROM notes WHERE key = 'forced'"
         ).fetchone()[0]
@@ -174,3 +198,19 @@ def test_forcing_needs_a_teacher_that_demonstrates() -> None:
     for settings in (["teacher.kind=none"], ["ladder.rungs=[0, 1]"]):
         with pytest.raises(ConfigError, match="forced_share"):
             load_config("default", ["seeding.forced_share=0.1", *settings])
+
+
+@pytest.mark.slow
+def test_a_fork_that_was_cut_off_ends_as_one_that_was_not(
+    forked: Path, taught: Path, budget: float, tmp_path: Path
+) -> None:
+    shutil.copytree(taught, tmp_path / "run")
+    run_fork(open_fork(tmp_path / "run", flops=budget), lambda branch: unwatched)
+    for branch in (WITHOUT, WITH):
+        with (
+            Ledger.open(tmp_path / "run" / "fork" / branch) as whole,
+            Ledger.open(forked / "fork" / branch) as resumed,
+        ):
+            assert whole.digest() == resumed.digest()
+    told = (tmp_path / "run" / "fork" / "fork.json").read_text()
+    assert told == (forked / "fork" / "fork.json").read_text()
