@@ -14,11 +14,11 @@ from toprope.climb.crew import Crew
 from toprope.ladder.demonstration import Demonstrate
 from toprope.ladder.rung import Demonstration, Help
 from toprope.ledger.accounts import used_after
-from toprope.ledger.queries import TAUGHT
+from toprope.ledger.queries import TAUGHT, notes
 from toprope.ledger.rows import IN_LOSS
 from toprope.terms import Attempt, State, Task
 
-NOTE = "forced"  # of an iteration that owed demonstrations: how many, and how many were given
+NOTE = "forced"  # of an iteration that owed demonstrations: how many, and what came of it
 
 
 def force(crew: Crew, iteration: int, tell: Callable[[int, str], None]) -> None:
@@ -37,9 +37,11 @@ def force(crew: Crew, iteration: int, tell: Callable[[int, str], None]) -> None:
             found += got[:1]
             asked += attempts
     tell(iteration, f"forced: imitating {len(found)} of {wanted} demonstrations")
-    crew.ledger.note(iteration, NOTE, {"wanted": wanted, "given": len(found)})
-    booked = {row[0] for row in crew.ledger.db.execute("SELECT call_id FROM teacher_calls")}
-    new = tuple(attempt for attempt in asked if attempt.id not in booked)
+    # Not by the booked calls: those outlive a kill, and the iteration that asked may not.
+    known = {name for _, note in notes(crew.ledger.db, NOTE) for name in note["asked"]}
+    new = tuple(attempt for attempt in asked if attempt.id not in known)
+    told = {"wanted": wanted, "given": len(found), "asked": [attempt.id for attempt in new]}
+    crew.ledger.note(iteration, NOTE, told)
     help_ = Help(rung.number, demonstrations=tuple(found), attempts=new)
     helping.demonstrate(crew, iteration, help_)
 
