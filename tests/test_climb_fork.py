@@ -13,10 +13,11 @@ import pytest
 from micro_world import short_settings
 from toprope.cli.main import INTERRUPTED, main
 from toprope.climb import helping
-from toprope.climb.config import ConfigError, load_config
+from toprope.climb.config import ConfigError, load_config, to_toml
 from toprope.climb.fork import WITH, WITHOUT, ForkError, open_fork, run_fork
 from toprope.climb.pastrun import PastRun
 from toprope.climb.run import climb
+from toprope.climb.rundir import CONFIG
 from toprope.climb.status import unwatched
 from toprope.ledger.fork import student_flops
 from toprope.ledger.rows import AFTER
@@ -164,6 +165,12 @@ def test_a_branch_begins_with_the_policy_that_the_run_ended_with(
     with pytest.raises(ForkError, match="move it away"):
         open_fork(taught, tmp_path / "fork", flops=2 * budget)
     assert open_fork(taught, tmp_path / "fork") == fork
+    shutil.copytree(taught, tmp_path / "other")
+    (tmp_path / "other" / CONFIG).write_text(
+        to_toml(fork.run.config.model_copy(update={"seed": 9}))
+    )
+    with pytest.raises(ForkError, match="other settings"):
+        open_fork(tmp_path / "other", tmp_path / "fork")
 
 
 def test_a_teacher_with_nothing_for_these_tasks_ends_in_words(

@@ -234,7 +234,7 @@ def _opened(past: PastRun, out: Path) -> Fork:
     """Read a fork's numbers back from its branches.
 
     Raises:
-        ForkError: the folder holds something else.
+        ForkError: the folder holds something else, or the fork of a run with other settings.
     """
     try:
         config = load_whole(out / WITH / CONFIG)
@@ -247,5 +247,10 @@ def _opened(past: PastRun, out: Path) -> Fork:
         until = showing.student_flops(db) - showing.student_flops(db, after=at)
     if row is None:
         raise ForkError(f"{out} holds no fork from iteration {at}: name another --out")
+    share = config.seeding.forced_share
+    movable = {"limits": config.limits, "teacher": config.teacher}  # as when a run is resumed
+    made = _configs(past.config, at, share, config.limits.flops)[WITH]
+    if made.model_copy(update=movable) != config:
+        raise ForkError(f"{out} holds the fork of a run with other settings: name another --out")
     flops = config.limits.flops - until
-    return Fork(past, out, at, row[0], config.seeding.forced_share, flops)
+    return Fork(past, out, at, row[0], share, flops)
