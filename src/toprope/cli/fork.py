@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +49,10 @@ def command(
     agree(before_spending(fork.config(WITH), fork.out / WITH), yes)
     result = run_fork(fork, _watched, unsafe_local=unsafe_local, say=_say)
     write_report(run)
+    _tell(result, as_json)
+
+
+def _tell(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result, indent=1))
         return
