@@ -31,6 +31,7 @@ VERBS = {
     "doctor": "Say what this machine can do, and the fix for what it cannot.",
     "eval": "Compare checkpoints and endpoints on a taskset.",
     "export": "Write a checkpoint as a Hugging Face folder with a model card.",
+    "fork": "Go on from a run's checkpoint twice, with a forced teacher and without.",
     "ladder": "Say what each rung of a run cost and freed.",
     "models": "List, fetch and verify models.",
     "numbers": "Say what thaws, points and solved tasks cost a run.",
@@ -48,6 +49,7 @@ VERBS = {
 KEEPS = {
     "bench": "finished runs are kept, run the same command to go on",
     "climb": "what was done is kept, run the same command to go on",
+    "fork": "what was done is kept, run the same command to go on",
     "tasks": "what a make has found is kept, run the same command to go on",
     "teacher": "what was recorded is kept, run the same command to record the rest",
 }

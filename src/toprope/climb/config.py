@@ -80,6 +80,11 @@ class ClimbConfig(Section):
             raise ValueError(
                 "seeding.demonstrations is set but teacher.kind is 'none': take out one of them"
             )
+        if seeding.forced_share and (self.teacher.kind == "none" or 6 not in self.ladder.rungs):
+            raise ValueError(
+                "seeding.forced_share makes a teacher demonstrate: name a teacher and keep 6 in "
+                "ladder.rungs, or take it out"
+            )
         if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
         if seeding.replay and not seeding.pilot_tasks:

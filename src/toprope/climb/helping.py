@@ -59,6 +59,13 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
     return seeded
 
 
+def demonstrate(crew: Crew, iteration: int, help_: Help) -> None:
+    """Book and imitate demonstrations of tasks that no rung has chosen."""
+    _book_calls(crew, iteration, help_)
+    if help_.demonstrations:
+        _imitate(crew, iteration, help_)
+
+
 def quiet_reason(crew: Crew) -> str:
     """Return why no teacher was asked.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books, choose, graduation, helping, measure
+from toprope.climb import books, choose, forcing, graduation, helping, measure
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
@@ -149,6 +149,8 @@ class Climb:
             self.tell(iteration, f"held-out after seeding: {len(crew.heldout)} tasks")
             draws = crew.config.evaluation.seeded_draws
             measure.evaluate(crew, iteration, AFTER_SEEDING, crew.heldout, draws)
+        if not seeded:
+            forcing.force(crew, iteration, self.tell)
         return seeded
 
     def choose(self, iteration: int) -> list[Plan]:

@@ -131,12 +131,15 @@ class Seeding(Section):
 
     `replay` is how many of the student's own successes of a task are imitated after them.
     `on` says to which tasks: the `cold` ones, `random` ones of the pool, or those that
-    `set_aside` keeps out of it. The last two are controls.
+    `set_aside` keeps out of it. The last two are controls. `forced_share` is what a fork makes
+    of the tokens learned from after iteration `forced_after` the teacher's, cold tasks or not.
     """
 
     demonstrations: Count = 48
     on: Literal["cold", "random", "set_aside"] = "cold"
     set_aside: Count = 0
+    forced_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    forced_after: Count = 0
     per_task: Annotated[int, Field(ge=1, le=4)] = 1
     epochs: Annotated[int, Field(ge=1, le=2)] = 1
     batch: Positive = 4

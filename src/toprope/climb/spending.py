@@ -45,7 +45,7 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
     limits = budget(section)
     told = forecast(
         asked,
-        wanted=config.seeding.demonstrations,
+        wanted=len(asked) if config.seeding.forced_share else config.seeding.demonstrations,
         helps=helps,
         most_attempts=ATTEMPTS,
         budget=limits,
@@ -82,7 +82,7 @@ def _asked_about(train: Sequence[Task], config: ClimbConfig, helps: bool) -> lis
     pool, aside = divided(train, config)
     if config.seeding.on == "set_aside":
         return [*aside, *pool] if helps else aside
-    if helps or config.seeding.on == "random":
+    if helps or config.seeding.on == "random" or config.seeding.forced_share:
         return pool
     tested = pool[: config.cold_start.tasks]
     return tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
@@ -92,6 +92,8 @@ def _purposes(config: ClimbConfig, helps: bool) -> str:
     parts = []
     if config.seeding.demonstrations:
         parts.append(f"up to {config.seeding.demonstrations} demonstrations")
+    if config.seeding.forced_share:
+        parts.append("demonstrations of the live tasks solved least, as often as the fork asks")
     if helps:
         parts.append("hints and prefixes (rungs 3 and 4) for whatever is cold, within the limits")
     parts.append(f"at most {ATTEMPTS} attempts at a task, each paid once")

@@ -66,7 +66,7 @@ class Demonstrate:
         for task in [c.task for c in one_function_first(seedable)]:
             if len(found) >= self.wanted:
                 break
-            got, attempts = self._solve(task)
+            got, attempts = self.solve(task)
             asked += attempts
             found += got[: self.wanted - len(found)]
             if not got:
@@ -86,7 +86,7 @@ class Demonstrate:
         open_ = bool(self.wanted) and not self._spent and not self.asked()
         return open_ and any(not c.never_seeded for c in cold)
 
-    def _solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:
+    def solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:
         """Ask for attempts one at a time until enough distinct ones are verified."""
         found: dict[str, Demonstration] = {}
         asked: list[Attempt] = []

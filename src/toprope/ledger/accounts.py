@@ -229,6 +229,15 @@ def share_at(db: sqlite3.Connection, iteration: int) -> float | None:
     return _share_of_span(range(iteration, iteration + 1), *counts)[1]
 
 
+def used_after(db: sqlite3.Connection, iteration: int) -> tuple[int, int]:
+    """Return (teacher- or reference-derived tokens, all tokens used) after an iteration."""
+    lost, shown, learned = (
+        sum(n for at, n in counts.items() if at > iteration)
+        for counts in (_derived(db, IN_LOSS), _derived(db, IN_PROMPT), _trained(db))
+    )
+    return lost + shown, max(lost, learned) + shown
+
+
 def _share_of_span(
     span: range,
     in_loss: Mapping[int, int],

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from toprope.ledger import queries
+from toprope.ledger import fork, queries
 from toprope.ledger.accounts import teacher_windows
 from toprope.ledger.points import tallies
 from toprope.ledger.rows import AFTER, REVIEW, dev_purpose
@@ -56,7 +56,7 @@ def judge(db: sqlite3.Connection, window: int, known: Known | None) -> dict[str,
         "not_inferior_to_teacher": _not_inferior(db, window, known),
         "no_regression": _no_regression(db),
         "no_forgetting": Criterion(None, "no forgetting suite was drawn", {}),
-        "fork": Criterion(None, "no fork of this run with a forced teacher was compared", {}),
+        "fork": _fork(db),
     }
     return {
         "graduated": all(c.met is True for c in found.values()),
@@ -65,6 +65,37 @@ def judge(db: sqlite3.Connection, window: int, known: Known | None) -> dict[str,
         "numbers": {name: c.numbers for name, c in found.items()},
         "past_teacher": _past_teacher(db, known),
     }
+
+
+def with_fork(judgement: Mapping[str, Any], db: sqlite3.Connection) -> dict[str, Any]:
+    """Return a judgement as it stands with the fork that was made of the run since, if any."""
+    criteria = judgement.get("criteria")
+    if not criteria or fork.FACT not in queries.keyed(db, "facts"):
+        return dict(judgement)
+    found = _fork(db)
+    criteria = {**criteria, "fork": found.met}
+    return {
+        **judgement,
+        "graduated": all(met is True for met in criteria.values()),
+        "criteria": criteria,
+        "reasons": {**(judgement.get("reasons") or {}), "fork": found.why},
+        "numbers": {**(judgement.get("numbers") or {}), "fork": found.numbers},
+    }
+
+
+def _fork(db: sqlite3.Connection) -> Criterion:
+    """Whether a teacher forced to its earlier share would still have brought something."""
+    found = queries.keyed(db, "facts").get(fork.FACT)
+    if found is None:
+        return Criterion(None, "no fork of this run with a forced teacher was compared", {})
+    last = queries.last_commit(db)
+    if last is None or found["version"] != last.version:
+        now = "none" if last is None else last.version
+        why = f"the fork was made of policy version {found['version']}, the run has {now}"
+        return Criterion(None, why, found)
+    if found["upper95"] is None:
+        return Criterion(None, found["why"], found)
+    return Criterion(found["upper95"] < fork.MOST_GAIN, found["why"], found)
 
 
 def _quiet(db: sqlite3.Connection, window: int) -> Criterion:

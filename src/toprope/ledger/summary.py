@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toprope.ledger import accounts, points, queries
+from toprope.ledger.graduation import with_fork
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, TaskRow
 from toprope.ledger.schema import explained, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
@@ -89,7 +90,8 @@ def _graduation(db: sqlite3.Connection) -> dict[str, Any]:
     judged = queries.notes(db, "graduation")
     if not judged:
         return {"graduated": False, "iteration": None, **dict.fromkeys(("criteria", *JUDGED))}
-    iteration, value = judged[-1]
+    iteration, judgement = judged[-1]
+    value = with_fork(judgement, db)
     graduated = bool(value["graduated"])
     return {
         "graduated": graduated,

@@ -252,6 +252,8 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield True, f"Graduated at iteration {graduation['iteration']}."
     else:
         yield False, f"Graduation: {_open_criteria(graduation)}"
+    if (graduation["criteria"] or {}).get("fork"):
+        yield True, f"The fork: {graduation['reasons']['fork']}."
     yield from _past_teacher(graduation)
     if summary["status"] == "running":
         yield False, "A whole run: it is still running, or was cut off and can be resumed."
