@@ -84,6 +84,7 @@ def test_kills_after_every_phase_and_around_the_commit_change_nothing(
     assert found["left"] == whole["left"]
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_one_after_another_change_nothing(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ KILLS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

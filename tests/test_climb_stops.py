@@ -108,6 +108,7 @@ def own_mounts() -> str:
     pytest.skip("no small disk can be mounted here")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_once_there_is_room_the_run_goes_on(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:

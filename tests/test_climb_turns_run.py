@@ -106,6 +106,7 @@ POINTS = (
 )
 
 
+@pytest.mark.slow
 def test_a_climb_over_turns_that_is_killed_ends_as_the_undisturbed_one(
     world: World, tmp_path: Path
 ) -> None:

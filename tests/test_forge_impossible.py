@@ -79,6 +79,7 @@ def test_impossible_tasks_belong_to_no_split_and_no_panel():
     assert heldout_panel(taskset.tasks, 0, 0) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(Form))
 def test_the_mark_is_kept_in_every_form(tmp_path, form):
     bait = next(baits(TASK)).task

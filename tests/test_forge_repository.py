@@ -184,6 +184,7 @@ def test_the_failing_tests_are_not_in_the_starting_state(made):
         assert fixed not in task.statement
 
 
+@pytest.mark.slow
 def test_a_make_that_was_stopped_goes_on_and_gives_the_same_set(repository, tmp_path):
     chosen = options(pairs=0, limit=5)
     whole = make(str(repository), tmp_path / "a.jsonl", chosen, tmp_path, quiet)
@@ -234,6 +235,7 @@ def test_a_shortage_of_pairs_is_told(made, repository, tmp_path):
     assert "two bugs at once: 0 tasks of 3 asked for (--pairs); 0 pairs could be tried" in told
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_is_told_with_what_to_give(repository, tmp_path):
     with pytest.raises(SourceError, match="neither a folder nor NAME==VERSION"):
         make("no-such", tmp_path / "t.jsonl", options(), tmp_path, quiet)

@@ -217,7 +217,13 @@ def test_the_base_is_sampled_without_an_adapter(
 
 
 @pytest.mark.parametrize("fault", [*SPOILT, "500", "503", "429", "cut short", "forgets"])
-@pytest.mark.parametrize("asks", [prompts(), drafted()], ids=["plain", "drafted"])
+@pytest.mark.parametrize(
+    "asks",
+    [
+        pytest.param(prompts(), id="plain"),
+        pytest.param(drafted(), id="drafted", marks=pytest.mark.slow),
+    ],
+)
 def test_what_goes_wrong_once_changes_nothing(
     fault: str, asks: list[Ask], micro_student: Path, server: Served, tmp_path: Path
 ) -> None:

@@ -163,6 +163,7 @@ def test_cached_tokens_are_the_teachers_share_and_no_money(
         assert {kind for (kind,) in ledger.db.execute("SELECT kind FROM seeds")} == {"replayed"}
 
 
+@pytest.mark.slow
 def test_nothing_is_spent_where_nobody_agrees(
     letters: Path,
     micro_student: Path,
