@@ -23,6 +23,7 @@ TOP_LEVEL = [
         "tasks",
         "cold_start",
         "states",
+        "pool",
         "thawed",
         "heldout",
         "teacher",

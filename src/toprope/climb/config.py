@@ -20,6 +20,7 @@ from toprope.climb.settings import (
     Evaluation,
     Ladder,
     Limits,
+    Pool,
     Section,
     Seeding,
     Student,
@@ -42,6 +43,7 @@ class ClimbConfig(Section):
     turns: Turns = Turns()
     teacher: Teacher = Teacher()
     cold_start: ColdStart = ColdStart()
+    pool: Pool = Pool()
     seeding: Seeding = Seeding()
     ladder: Ladder = Ladder()
     climbing: Climbing = Climbing()
@@ -67,6 +69,7 @@ class ClimbConfig(Section):
     @model_validator(mode="after")
     def _no_contradictions(self) -> ClimbConfig:
         self._seeding_contradictions()
+        self._pool_contradictions()
         self._ladder_contradictions()
         self._teacher_contradictions()
         self._sampler_contradictions()
@@ -95,6 +98,24 @@ class ClimbConfig(Section):
         if seeding.demonstrations and 6 not in self.ladder.rungs:
             raise ValueError(
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
+            )
+
+    def _pool_contradictions(self) -> None:
+        pool = self.pool
+        if pool.reserve and not pool.grow_below:
+            raise ValueError(
+                "pool.reserve holds tasks back but pool.grow_below is 0, so that they would never "
+                "be drawn: raise it, or take out pool.reserve"
+            )
+        if pool.grow_below and not pool.reserve:
+            raise ValueError(
+                "pool.grow_below is set but pool.reserve is 0, so that nothing can join the pool: "
+                "raise pool.reserve"
+            )
+        if pool.reserve and self.seeding.on != "cold":
+            raise ValueError(
+                f"seeding.on is {self.seeding.on!r}, a control on a pool that stays as it is: take "
+                "out pool.reserve"
             )
 
     def _ladder_contradictions(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books, choose, forcing, graduation, helping, measure
+from toprope.climb import books, choose, forcing, graduation, growing, helping, measure
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
@@ -68,7 +68,7 @@ class Climb:
         settings = crew.config.evaluation
         measure.evaluate(crew, 0, BEFORE, crew.heldout, settings.before_draws)
         self.tell(0, f"cold test: {len(self.tested())} tasks x {crew.config.cold_start.draws}")
-        groups = measure.cold_test(crew, 0)
+        groups = measure.cold_test(crew, 0, self.tested())
         crew.ledger.note(0, "diagnosis", books.diagnose(groups))
         self.tell(0, "the same with the protocol granted")
         measure.protocol_granted(crew, 0)
@@ -111,9 +111,10 @@ class Climb:
         return proofs
 
     def iterate(self, iteration: int) -> None:
-        """Help the cold, choose, sample, grade, record, move, learn, checkpoint, evaluate."""
+        """Grow a thin pool, help the cold, choose, sample, grade, record, move, learn, evaluate."""
         crew = self.crew
         crew.meters.iteration = iteration
+        growing.grow(crew, iteration, self.set_aside, self.tell)
         seeded = self.help(iteration)
         report, groups = None, list[list[Episode]]()
         if not seeded:

@@ -126,6 +126,19 @@ class ColdStart(Section):
     never_seeded: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
 
+class Pool(Section):
+    """Training tasks that are held back, and join the pool when little of it still teaches.
+
+    That is when, of its tasks that are untried, live or mastered, fewer than the share
+    `grow_below` are untried or live and not solved whole the last time. 0: it never grows.
+    """
+
+    reserve: Count = 0
+    held: Literal["random", "hardest"] = "random"
+    grow_below: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grow_by: Positive = 16
+
+
 class Seeding(Section):
     """Demonstrations: how many, and the supervised steps on them.
 

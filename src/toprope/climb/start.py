@@ -22,6 +22,7 @@ from toprope.climb.longest import longest_row
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Plays
 from toprope.climb.players import open_player
+from toprope.climb.reserve import held_back
 from toprope.climb.room import require_room
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
@@ -30,6 +31,7 @@ from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
 from toprope.grading import Grader
+from toprope.ledger.pool import HELD_BACK
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
@@ -79,6 +81,7 @@ def assemble(
     ledger.record_facts(
         {
             **_facts(config, folder, taskset, student, sandbox),
+            **({HELD_BACK: config.pool.reserve} if config.pool.reserve else {}),
             **({} if whitebox is None else {"whitebox": whitebox.name}),
             "teacher_parameters": teacher.parameters if teacher is not None else None,
             "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
@@ -158,7 +161,7 @@ def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
     if ledger.facts().get("taskset") is None:
         ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
         _, aside = divided(taskset.split(Split.TRAIN), config)
-        ledger.set_aside(task.id for task in aside)
+        ledger.set_aside(task.id for task in (*aside, *held_back(taskset, config)))
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from toprope.ledger import queries
+from toprope.ledger import pool, queries
 from toprope.ledger.points import share_of, tallies
 from toprope.ledger.rows import (
     AFTER,
@@ -43,7 +43,8 @@ def cold_start(
     `planned` draws without a success make a task cold; None takes the most that one got.
     A task that infrastructure left with fewer and no success is `undecided`, not tested.
     """
-    found = tallies(db, COLD)
+    later = pool.joined(db)  # their cold tests are no part of the start
+    found = {t: tally for t, tally in tallies(db, COLD).items() if t not in later}
     draws = planned or max((tally.draws for tally in found.values()), default=0)
     live = {task_id for task_id, tally in found.items() if tally.successes}
     cold = {task_id for task_id, tally in found.items() if 0 < draws <= tally.draws} - live

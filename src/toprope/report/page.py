@@ -74,6 +74,9 @@ def _cards(db: sqlite3.Connection, summary: Mapping[str, Any]) -> list[str]:
     left.append(_thaws(summary))
     right.append(_teacher(summary))
     low_left = [card("Time and compute", tables.compute(summary))]
+    if summary["pool"]:
+        lead = "Tasks held back at first join when few of the pool's still teach."
+        low_left.insert(0, card("Growth of the pool", tables.growths(summary), lead))
     low_right = [
         card("Graduation", tables.graduation(summary)),
         card("Integrity", tables.integrity(summary) + _walls(summary)),

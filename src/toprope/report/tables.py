@@ -81,6 +81,19 @@ def cold_start(summary: Summary) -> str:
     )
 
 
+def growths(summary: Summary) -> str:
+    """What joined the pool when, and what it was found to be at first."""
+    pool = summary["pool"]
+    kinds = ("tasks", "cold", "live", "broken", "undecided", "never_seeded")
+    rows = [
+        (f"{growth['iteration']}", *(str(growth[kind]) for kind in kinds), growth["why"])
+        for growth in pool["growths"]
+    ]
+    head = ["iteration", *(kind.replace("_", " ") for kind in kinds), "why"]
+    told = facts([("held back at first", count(pool["held_back"])), ("still", count(pool["left"]))])
+    return told + (table(head, rows) if rows else "")
+
+
 def thaws(summary: Summary) -> str:
     """Thaws by the last rung that a task was given."""
     thawed = summary["thawed"]

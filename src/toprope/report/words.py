@@ -43,7 +43,7 @@ def closing(summary: Summary) -> Closing:
     """Judge a summary claim by claim."""
     said = [
         verdict
-        for claims in (_cold, _seeding, _climbing, _mutator, _thaws, _teacher, _end)
+        for claims in (_cold, _seeding, _climbing, _pool, _mutator, _thaws, _teacher, _end)
         for verdict in claims(summary)
     ]
     return Closing(
@@ -136,6 +136,32 @@ def _climbing(summary: Summary) -> Iterator[tuple[bool, str]]:
         "rl_gain",
         ("after_seeding", "after"),
         "Reinforcement learning raised the held-out pass rate further",
+    )
+
+
+def _pool(summary: Summary) -> Iterator[tuple[bool, str]]:
+    """What joined the pool; nothing of a run that held nothing back."""
+    pool = summary.get("pool")
+    if not pool:
+        return
+    if not pool["growths"]:
+        yield (
+            False,
+            (
+                f"That the pool had to grow: enough of it still taught, and {pool['left']} tasks "
+                "are still held back."
+            ),
+        )
+        return
+    cold, live, broken = (sum(g[k] for g in pool["growths"]) for k in ("cold", "live", "broken"))
+    when = ", ".join(str(growth["iteration"]) for growth in pool["growths"])
+    yield (
+        True,
+        (
+            f"As tasks were mastered the pool grew by {pool['grown']} that were held back "
+            f"(iterations {when}): {cold} of them were cold, {live} live, {broken} broken; "
+            f"{pool['left']} are still held back."
+        ),
     )
 
 
