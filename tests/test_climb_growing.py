@@ -335,6 +335,10 @@ def test_only_what_the_pool_begins_with_is_counted_as_asked_about(tmp_path: Path
     for more, most in ((), 20), (("pool.reserve=12", "pool.grow_below=0.5"), 8):
         told = "\n".join(before_spending(load_config("small", [*words, *more]), tmp_path / "run"))
         assert f"of at most {most} tasks" in told
+    rounds = [*words, "pool.reserve=12", "pool.grow_below=0.5", "seeding.later=2"]
+    told = "\n".join(before_spending(load_config("small", rounds), tmp_path / "run"))
+    assert "of at most 20 tasks" in told  # one that joins may be asked about
+    assert "demonstrations, 2 of them later" in told
 
 
 GROWS = (

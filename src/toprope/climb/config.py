@@ -90,6 +90,16 @@ class ClimbConfig(Section):
             )
         if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
+        if seeding.later and seeding.later >= seeding.demonstrations:
+            raise ValueError(
+                "seeding.later is kept of seeding.demonstrations and leaves nothing of them for "
+                "the first round: lower it"
+            )
+        if seeding.later and seeding.on != "cold":
+            raise ValueError(
+                "seeding.later is for tasks that are cold later, but seeding.on is "
+                f"{seeding.on!r}: take out one of them"
+            )
         if seeding.replay and not seeding.pilot_tasks:
             raise ValueError(
                 "seeding.replay imitates what a look after seeding found but seeding.pilot_tasks "

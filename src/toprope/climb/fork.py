@@ -191,7 +191,7 @@ def _configs(config: ClimbConfig, at: int, share: float, flops: float) -> dict[s
     asked = (*(r for r in config.ladder.rungs if r not in (*ASK_THE_TEACHER, 6)), 6)
     values = config.model_dump()
     values["ladder"]["rungs"] = tuple(sorted(asked))
-    values["seeding"] |= {"demonstrations": 0, "forced_after": at}
+    values["seeding"] |= {"demonstrations": 0, "later": 0, "forced_after": at}
     values["evaluation"]["frozen_base_draws"] = 0
     values["limits"] |= {"minutes": 0, "steps": STEPS, "flops": flops, "count_teacher": False}
     without = {**values, "teacher": Teacher(kind="none").model_dump()}

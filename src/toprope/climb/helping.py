@@ -9,6 +9,7 @@ from toprope.climb import choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
 from toprope.climb.replay import replay
+from toprope.climb.rounds import ROUND, later_round
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
@@ -69,8 +70,8 @@ def demonstrate(crew: Crew, iteration: int, help_: Help) -> None:
 def quiet_reason(crew: Crew) -> str:
     """Return why no teacher was asked.
 
-    nothing_cold, parked, no_teacher, budget, unreachable or exhausted. The budget is that of the
-    teacher, or of demonstrations.
+    nothing_cold, parked, no_teacher, budget, unreachable, later or exhausted. The budget is that
+    of the teacher, or of demonstrations.
     """
     now = crew.ledger.counts()
     if not now[State.COLD] and not now[State.PARKED]:
@@ -88,7 +89,12 @@ def quiet_reason(crew: Crew) -> str:
         "SELECT count(*) FROM seeds WHERE rung = ?", [DEMONSTRATION]
     ).fetchone()[0]
     wanted = crew.config.seeding.demonstrations
-    return "budget" if wanted and used >= wanted else "exhausted"
+    if wanted and used >= wanted:
+        return "budget"
+    kept = later_round(crew.ledger.db, crew.config)
+    asked = kept.asked if kept is not None else ()
+    open_ = any(not c.never_seeded and c.task.id not in asked for c in crew.cold())
+    return "later" if kept is not None and open_ else "exhausted"
 
 
 def park(crew: Crew, iteration: int) -> None:
@@ -177,6 +183,8 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
     """Book what the teacher was asked, at its price as if it had been asked live."""
     if help_.attempts and help_.rung == DEMONSTRATION:
         crew.ledger.note(iteration, ASKED, help_.rung)
+        if crew.config.seeding.later:
+            crew.ledger.note(iteration, ROUND, sorted({a.task_id for a in help_.attempts}))
     live = KINDS[crew.config.teacher.kind] == FRESH
     crew.ledger.record_teacher_calls(
         TeacherCall(

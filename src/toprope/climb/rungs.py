@@ -10,7 +10,7 @@ from toprope.climb.config import ClimbConfig
 from toprope.harness.dialect import DIALECTS
 from toprope.harness.encode import answer_length, has_form
 from toprope.harness.turns.retell import retold
-from toprope.ladder.demonstration import Demonstrate
+from toprope.ladder.demonstration import Demonstrate, Later
 from toprope.ladder.hint import Hint
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.logits import Logits
@@ -30,12 +30,13 @@ def build_ladder(
     asked: Callable[[], bool],
     pool: Callable[[], Sequence[Cold] | None] = lambda: None,
     may_read: Callable[[], bool] = lambda: True,
+    later: Callable[[], Later | None] = lambda: None,
 ) -> Ladder:
     """Return the ladder of a run; rungs that need a teacher are left out without one.
 
     `asked` says whether demonstrations were asked for already, `pool` gives the tasks that
     they are of, None for the cold ones. `may_read` says whether a white-box
-    teacher's limit leaves anything.
+    teacher's limit leaves anything, `later` what is kept for later rounds of demonstrations.
     """
     allowed, settings, seeding = config.ladder.rungs, config.ladder, config.seeding
     form = config.teacher.kind == "form"
@@ -58,9 +59,10 @@ def build_ladder(
         rungs.append(
             Demonstrate(
                 teacher,
-                wanted=seeding.demonstrations,
+                wanted=seeding.demonstrations - seeding.later,
                 per_task=seeding.per_task,
                 asked=asked,
+                later=later,
                 usable=usable,
                 pool=pool,
                 wanted_outcome=Outcome.FAILED if form else Outcome.PASSED,

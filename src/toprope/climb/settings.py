@@ -142,6 +142,8 @@ class Pool(Section):
 class Seeding(Section):
     """Demonstrations: how many, and the supervised steps on them.
 
+    `later` of them are kept for rounds that follow the first after at least `later_after`
+    iterations each, on tasks that are cold then and were not asked about.
     `replay` is how many of the student's own successes of a task are imitated after them.
     `on` says to which tasks: the `cold` ones, `random` ones of the pool, or those that
     `set_aside` keeps out of it. The last two are controls. `forced_share` is what a fork makes
@@ -149,6 +151,8 @@ class Seeding(Section):
     """
 
     demonstrations: Count = 48
+    later: Count = 0
+    later_after: Positive = 10
     on: Literal["cold", "random", "set_aside"] = "cold"
     set_aside: Count = 0
     forced_share: Annotated[float, Field(ge=0, lt=1)] = 0.0

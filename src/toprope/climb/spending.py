@@ -86,13 +86,15 @@ def _asked_about(taskset: Taskset, config: ClimbConfig, helps: bool) -> list[Tas
         return pool
     waiting = {task.id for task in held_back(taskset, config)}
     tested = [task for task in pool if task.id not in waiting][: config.cold_start.tasks]
-    return tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
+    asked = tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
+    return [t for t in pool if t.id in waiting] + asked if config.seeding.later else asked
 
 
 def _purposes(config: ClimbConfig, helps: bool) -> str:
     parts = []
     if config.seeding.demonstrations:
-        parts.append(f"up to {config.seeding.demonstrations} demonstrations")
+        later = f", {config.seeding.later} of them later" if config.seeding.later else ""
+        parts.append(f"up to {config.seeding.demonstrations} demonstrations{later}")
     if config.seeding.forced_share:
         parts.append("demonstrations of the live tasks solved least, as often as the fork asks")
     if helps:

@@ -24,6 +24,7 @@ from toprope.climb.play import Plays
 from toprope.climb.players import open_player
 from toprope.climb.reserve import held_back
 from toprope.climb.room import require_room
+from toprope.climb.rounds import later_round
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
@@ -126,6 +127,7 @@ def assemble(
             tokenizer,
             lambda: ledger.last_note(ASKED) is not None,
             lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
+            later=lambda: later_round(ledger.db, config),
             may_read=distiller.may_read if distiller is not None else lambda: True,
         ),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),

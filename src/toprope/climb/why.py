@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
 from toprope.climb.helping import ASKED
 from toprope.climb.pastrun import PastRun
+from toprope.climb.rounds import later_round
 from toprope.climb.rungs import build_ladder
 from toprope.climb.seedpool import divided
 from toprope.ladder.ladder import DEMONSTRATION, Ladder
@@ -116,7 +118,8 @@ def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     (one,) = cold_tasks(db, {t.id: t for t in tasks if t.id == task.task_id})
     asked = queries.last_note(db, ASKED) is not None
     teacher = None if config.teacher.kind == "none" else _Unasked()
-    ladder = build_ladder(config, teacher, None, lambda: asked)
+    later = partial(later_round, db, config)
+    ladder = build_ladder(config, teacher, None, lambda: asked, later=later)
     return f"{DIAGNOSES[one.diagnosis]}; {when}: {_action(ladder, one)}"
 
 

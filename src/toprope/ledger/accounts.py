@@ -32,7 +32,7 @@ from toprope.ledger.statistics import zero_success_power
 from toprope.terms import State
 
 DEFAULT_WINDOW = 5
-TRANSFER = "0"
+TRANSFER, DEMONSTRATED = "0", "6"
 
 
 def cold_start(
@@ -173,7 +173,14 @@ def teacher(
         "share_by_window": windows,
         "quiet_reason": windows[-1]["reason"] if windows else None,
         "last_used_iteration": last,
+        "rounds": _rounds(db),
     }
+
+
+def _rounds(db: sqlite3.Connection) -> int:
+    """In how many iterations demonstrations were imitated."""
+    query = f"SELECT count(DISTINCT iteration) FROM seeds WHERE rung = ? AND {queries.TAUGHT}"
+    return int(db.execute(query, [DEMONSTRATED]).fetchone()[0])
 
 
 def tokens_read(db: sqlite3.Connection) -> int:

@@ -25,6 +25,7 @@ QUIET_WORDS = {
     "exhausted": "its attempts are used up",
     "budget": "its budget is spent",
     "parked": "what is cold is parked",
+    "later": "its next round of demonstrations has not come",
     "no_teacher": "there is no teacher",
     "unreachable": "it could not be reached",
 }
@@ -135,8 +136,14 @@ def _climbing(summary: Summary) -> Iterator[tuple[bool, str]]:
         summary,
         "rl_gain",
         ("after_seeding", "after"),
-        "Reinforcement learning raised the held-out pass rate further",
+        f"Reinforcement learning{_with_rounds(summary)} raised the held-out pass rate further",
     )
+
+
+def _with_rounds(summary: Summary) -> str:
+    """Name the demonstrations that came after the point "after seeding", if any did."""
+    later = summary["teacher"].get("rounds", 0) - 1
+    return f" with {later} later round{'s' * (later > 1)} of demonstrations" if later > 0 else ""
 
 
 def _pool(summary: Summary) -> Iterator[tuple[bool, str]]:
