@@ -38,24 +38,41 @@ def build_ladder(
     they are of, None for the cold ones. `may_read` says whether a white-box
     teacher's limit leaves anything, `later` what is kept for later rounds of demonstrations.
     """
-    allowed, settings, seeding = config.ladder.rungs, config.ladder, config.seeding
+    allowed, bounds = config.ladder.rungs, _bounds(config)
+    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, config.seeding.pilot_tasks)]
+    if 1 in allowed:
+        rungs.append(PartialCredit(**bounds))
+    if 2 in allowed:
+        rungs.append(Retry(**bounds))
+    if teacher is not None:
+        rungs += _taught(config, teacher, tokenizer, asked, pool, later)
+    if 7 in allowed:
+        rungs.append(Logits(within=may_read, **bounds))
+    return Ladder(rungs)
+
+
+def _taught(
+    config: ClimbConfig,
+    teacher: Teacher,
+    tokenizer: Any,
+    asked: Callable[[], bool],
+    pool: Callable[[], Sequence[Cold] | None],
+    later: Callable[[], Later | None],
+) -> list[Rung]:
+    """Return the allowed rungs that ask a teacher for attempts."""
+    allowed, seeding, bounds = config.ladder.rungs, config.seeding, _bounds(config)
     form = config.teacher.kind == "form"
     dialect = DIALECTS[config.student.dialect]
     usable = partial(has_form, dialect)
     if config.turns.dialect:
         usable = partial(_has_turns, config.turns.dialect)
-    bounds = {"tasks": settings.tasks, "patience": settings.patience}
-    rungs: list[Rung] = [Resample(config.climbing.pilots_per_step, seeding.pilot_tasks)]
-    if 1 in allowed:
-        rungs.append(PartialCredit(**bounds))
-    if 2 in allowed:
-        rungs.append(Retry(**bounds))
-    if teacher is not None and 3 in allowed:
+    rungs: list[Rung] = []
+    if 3 in allowed:
         rungs.append(Hint(teacher, usable=usable, **bounds))
-    if teacher is not None and 4 in allowed:
+    if 4 in allowed:
         length = partial(answer_length, tokenizer, dialect)
         rungs.append(Prefix(teacher, usable=usable, length=length, **bounds))
-    if teacher is not None and 6 in allowed:
+    if 6 in allowed:
         rungs.append(
             Demonstrate(
                 teacher,
@@ -68,9 +85,11 @@ def build_ladder(
                 wanted_outcome=Outcome.FAILED if form else Outcome.PASSED,
             )
         )
-    if 7 in allowed:
-        rungs.append(Logits(within=may_read, **bounds))
-    return Ladder(rungs)
+    return rungs
+
+
+def _bounds(config: ClimbConfig) -> dict[str, int]:
+    return {"tasks": config.ladder.tasks, "patience": config.ladder.patience}
 
 
 def _has_turns(dialect: str, task: Task, action: str) -> bool:

@@ -82,7 +82,6 @@ def assemble(
     ledger.record_facts(
         {
             **_facts(config, folder, taskset, student, sandbox),
-            **({HELD_BACK: config.pool.reserve} if config.pool.reserve else {}),
             **({} if whitebox is None else {"whitebox": whitebox.name}),
             "teacher_parameters": teacher.parameters if teacher is not None else None,
             "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
@@ -163,7 +162,10 @@ def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
     if ledger.facts().get("taskset") is None:
         ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
         _, aside = divided(taskset.split(Split.TRAIN), config)
-        ledger.set_aside(task.id for task in (*aside, *held_back(taskset, config)))
+        waiting = held_back(taskset, config)
+        ledger.set_aside(task.id for task in (*aside, *waiting))
+        if waiting:
+            ledger.record_facts({HELD_BACK: len(waiting)})
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
