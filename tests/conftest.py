@@ -20,6 +20,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is tried against `owner` ends in a look at the whole machine."""
+    for item in items:
+        if "owner" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture(scope="module", params=["root", "user"])
 def owner(request: pytest.FixtureRequest) -> Iterator[str]:
     """Who opens the sandbox: everything hostile is tried against root's and a user's.
