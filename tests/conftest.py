@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,16 @@ def owner(request: pytest.FixtureRequest) -> Iterator[str]:
         before = machine.look()
         yield str(request.param)
         assert before.harm() == []
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A temporary folder that every user can reach, wherever pytest put it."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
