@@ -41,13 +41,11 @@ def owner(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def open_path(tmp_path: Path) -> Path:
-    """A temporary folder that every user can reach, wherever pytest put it."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder == Path(tempfile.gettempdir()):
-            break
-        folder.chmod(0o755)
-    return tmp_path
+def open_path() -> Iterator[Path]:
+    """A temporary folder that every user can reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
