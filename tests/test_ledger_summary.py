@@ -27,7 +27,7 @@ TOP_LEVEL = [
         "heldout",
         "teacher",
     ),
-    *("graduation", "compute", "integrity"),
+    *("forgetting", "graduation", "compute", "integrity"),
 ]
 
 
