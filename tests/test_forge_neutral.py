@@ -158,14 +158,18 @@ class Answers:
 
     name, source, at_once, sampled_tokens = "plain names only", "scripted", 8, 0
 
-    def __init__(self, knows):
-        self.knows = knows
+    def __init__(self, knows, said=None):
+        self.knows, self.said = knows, said or (lambda task: task.solution)
 
     def play(self, plans, grader, *, seed, temperature):
         return [
             grader.grade_many(
                 [
-                    (e, p.task, p.task.solution if self.knows(p.task, at) else {"m.py": "x = 1\n"})
+                    (
+                        e,
+                        p.task,
+                        self.said(p.task) if self.knows(p.task, at) else {"m.py": "x = 1\n"},
+                    )
                     for at, e in enumerate(p.episode_ids(0))
                 ]
             )
@@ -190,13 +194,17 @@ def test_twins_are_proven_and_compared_with_their_tasks():
         knower = Answers(lambda task, draw: draw % 2 == 0 and "fn" not in task.entry)
         solver = Answers(lambda task, draw: True)
         solver.name = "solver"
+        by_id = {task.id: task for task in sums}
+        parrot = Answers(lambda task, draw: True, lambda task: by_id[task.id].solution)
         asked = Evaluation(taskset, draws=4, rename=neutral)
-        told = evaluate(asked, [knower, solver], sandbox, lambda *words: None)
+        told = evaluate(asked, [knower, solver, parrot], sandbox, lambda *words: None)
     assert told["renamed"] == {"tasks": 2, "dropped": {}}
-    first, second = (subject["renamed"] for subject in told["subjects"])
+    first, second, third = (subject["renamed"] for subject in told["subjects"])
     assert first["as_they_are"]["all"]["pass@1"] == 0.5
     assert first["tiers"]["all"]["pass@1"] == 0.0
     assert first["difference"]["all"]["gain"] == -0.5
     assert first["gain"] is None
     assert (second["difference"]["all"]["gain"], second["gain"]["all"]["gain"]) == (0.0, 1.0)
+    # The very files that pass a task do not pass its twin, whose function has another name.
+    assert third["difference"]["all"]["gain"] == -1.0
     assert told["subjects"][1]["gain"]["all"]["gain"] == 0.5

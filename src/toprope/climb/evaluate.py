@@ -21,6 +21,7 @@ from toprope.climb.subjects import Subject
 from toprope.grading import ALARM, Grader
 from toprope.ledger import points
 from toprope.ledger.points import Tally
+from toprope.ledger.rows import TaskRow
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.terms import Outcome, Split, Task, Tier, TopropeError, Verdict
@@ -85,30 +86,7 @@ def evaluate(
     rows = [task_row(task, at) for at, task in enumerate(tasks)]
     rename = evaluation.rename
     twins = make_twins(tasks, rename, sandbox) if rename else None
-    told = list[dict[str, Any]]()
-    first, first_twins = None, None
-    for subject in subjects:
-        began = time.monotonic()
-        verdicts, baits, again = _play(evaluation, subject, tasks, twins, sandbox, tell)
-        tallies, renamed = _tallies(verdicts), _tallies(again)
-        first = tallies if first is None else first
-        first_twins = renamed if first_twins is None else first_twins
-        outcomes = Counter(str(v.outcome) for found in verdicts.values() for v in found)
-        told.append(
-            {
-                "name": subject.name,
-                "source": subject.source,
-                "tiers": points.by_tier(tallies, rows, evaluation.draws),
-                "gain": None if tallies is first else points.gains(first, tallies, rows),
-                "outcomes": dict(sorted(outcomes.items())),
-                "impossible": baits,
-                "renamed": compared(tallies, renamed, first_twins, rows, evaluation.draws)
-                if twins
-                else None,
-                "sampled_tokens": subject.sampled_tokens,
-                "seconds": round(time.monotonic() - began, 3),
-            }
-        )
+    found = [_play(evaluation, subject, tasks, twins, sandbox, tell) for subject in subjects]
     return {
         "taskset": {"name": evaluation.taskset.name, "hash": evaluation.taskset.hash},
         "split": str(evaluation.split),
@@ -120,11 +98,49 @@ def evaluate(
         "isolated": sandbox.walls.isolated,
         "mutator": points.mutator(rows),
         "renamed": twins.told() if twins else None,
-        "subjects": told,
+        "subjects": [
+            {
+                **_told(one, found[0], rows, evaluation.draws),
+                "renamed": _told_renamed(one, found[0], rows, evaluation.draws) if twins else None,
+            }
+            for one in found
+        ],
     }
 
 
 Verdicts = dict[str, list[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """What a subject did: its tasks, their twins, and how draws of impossible tasks went."""
+
+    subject: Subject
+    verdicts: Verdicts
+    renamed: Verdicts
+    baits: dict[str, int] | None
+    seconds: float
+
+
+def _told(one: _Played, first: _Played, rows: list[TaskRow], draws: int) -> dict[str, Any]:
+    tallies = _tallies(one.verdicts)
+    outcomes = Counter(str(v.outcome) for found in one.verdicts.values() for v in found)
+    gain = None if one is first else points.gains(_tallies(first.verdicts), tallies, rows)
+    return {
+        "name": one.subject.name,
+        "source": one.subject.source,
+        "tiers": points.by_tier(tallies, rows, draws),
+        "gain": gain,
+        "outcomes": dict(sorted(outcomes.items())),
+        "impossible": one.baits,
+        "sampled_tokens": one.subject.sampled_tokens,
+        "seconds": one.seconds,
+    }
+
+
+def _told_renamed(one: _Played, first: _Played, rows: list[TaskRow], draws: int) -> dict[str, Any]:
+    base = None if one is first else _tallies(first.renamed)
+    return compared(_tallies(one.verdicts), _tallies(one.renamed), base, rows, draws)
 
 
 def _play(
@@ -134,11 +150,12 @@ def _play(
     twins: Twins | None,
     sandbox: Sandbox,
     tell: Tell,
-) -> tuple[Verdicts, dict[str, int] | None, Verdicts]:
-    """Return every task's verdicts, how draws of impossible ones went, and every twin's verdicts.
+) -> _Played:
+    """Have a subject answer every task and every twin.
 
     A twin has its task's id, so that whoever remembers verdicts is another one.
     """
+    began = time.monotonic()
     renamed = twins.tasks if twins else ()
     total = (len(tasks) + len(renamed)) * evaluation.draws
     tell(subject.name, 0, total)
@@ -150,7 +167,7 @@ def _play(
         again = _play_tasks(evaluation, subject, renamed, Grader(sandbox), (at, total), tell)
     finally:
         subject.close()
-    return verdicts, baits, again
+    return _Played(subject, verdicts, again, baits, round(time.monotonic() - began, 3))
 
 
 def _play_tasks(

@@ -49,17 +49,17 @@ def make_twins(tasks: Sequence[Task], rename: Rename, sandbox: Sandbox) -> Twins
 
 
 def compared(
-    plain: Tallies, renamed: Tallies, first: Tallies, rows: Sequence[TaskRow], draws: int
+    plain: Tallies, renamed: Tallies, first: Tallies | None, rows: Sequence[TaskRow], draws: int
 ) -> dict[str, Any]:
     """Return by tier the pass rates of the twins and of their tasks, and paired differences.
 
     `difference` is renamed - as they are; `gain` of the twins to those of the `first` subject,
-    None for that one itself.
+    which for that one itself is None.
     """
     same = {task: tally for task, tally in plain.items() if task in renamed}
     return {
         "tiers": points.by_tier(renamed, rows, draws),
         "as_they_are": points.by_tier(same, rows, draws),
         "difference": points.gains(same, renamed, rows),
-        "gain": None if renamed is first else points.gains(first, renamed, rows),
+        "gain": None if first is None else points.gains(first, renamed, rows),
     }
