@@ -28,7 +28,7 @@ TOP_LEVEL = [
         "heldout",
         "teacher",
     ),
-    *("graduation", "compute", "integrity"),
+    *("forgetting", "graduation", "compute", "integrity"),
 ]
 
 

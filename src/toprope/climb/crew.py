@@ -19,6 +19,7 @@ from toprope.climb.reserve import held_back
 from toprope.climb.rundir import RunDir
 from toprope.climb.seedpool import divided
 from toprope.climb.status import Watch
+from toprope.climb.texts import Texts
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
@@ -46,6 +47,7 @@ class Crew:
     heldout: Sequence[Task]
     teacher: Teacher | None = None
     distiller: Distiller | None = None
+    suite: Texts | None = None
     version: int = 0
     episodes: list[Episode] = field(default_factory=list)
 

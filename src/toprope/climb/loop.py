@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books, choose, forcing, graduation, growing, helping, measure
+from toprope.climb import (
+    books,
+    choose,
+    forcing,
+    forgetting,
+    graduation,
+    growing,
+    helping,
+    measure,
+)
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
@@ -67,6 +76,7 @@ class Climb:
         self.tell(0, f"held-out before: {len(crew.heldout)} tasks")
         settings = crew.config.evaluation
         measure.evaluate(crew, 0, BEFORE, crew.heldout, settings.before_draws)
+        forgetting.draw(crew, 0)
         self.tell(0, f"cold test: {len(self.tested())} tasks x {crew.config.cold_start.draws}")
         groups = measure.cold_test(crew, 0, self.tested())
         crew.ledger.note(0, "diagnosis", books.diagnose(groups))
@@ -150,6 +160,7 @@ class Climb:
             self.tell(iteration, f"held-out after seeding: {len(crew.heldout)} tasks")
             draws = crew.config.evaluation.seeded_draws
             measure.evaluate(crew, iteration, AFTER_SEEDING, crew.heldout, draws)
+            forgetting.draw_seeded(crew, iteration)
         if not seeded:
             forcing.force(crew, iteration, self.tell)
         return seeded
@@ -202,6 +213,7 @@ class Climb:
         crew.meters.iteration = iteration
         self.tell(iteration, f"held-out after: {len(crew.heldout)} tasks")
         measure.evaluate(crew, iteration, AFTER, crew.heldout, crew.config.evaluation.after_draws)
+        forgetting.draw(crew, iteration)
         self.tell(iteration, "the frozen base, given the same draws")
         measure.frozen_base(crew, iteration)
         graduation.judge(crew, iteration)

@@ -198,7 +198,10 @@ class Climbing(Section):
 
 
 class Evaluation(Section):
-    """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out."""
+    """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out.
+
+    `forgetting` names the fixed texts of the forgetting suite, "" for none.
+    """
 
     heldout_tasks: Count = 120
     before_draws: Positive = 4
@@ -208,6 +211,7 @@ class Evaluation(Section):
     dev_draws: Positive = 2
     dev_every: Count = 0
     frozen_base_draws: Count = 16
+    forgetting: str = "default"
     window: Positive = 5
 
 

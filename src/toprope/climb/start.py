@@ -31,6 +31,7 @@ from toprope.climb.sampling import behind, open_sampler
 from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
+from toprope.climb.texts import load_texts
 from toprope.grading import Grader
 from toprope.ledger.pool import HELD_BACK
 from toprope.ledger.rows import TaskRow
@@ -67,6 +68,7 @@ def assemble(
     Raises:
         TopropeError: the student does not fit in memory, or what it needs is missing.
     """
+    suite = load_texts(config.evaluation.forgetting)
     memory.keep_freed_memory()
     if config.limits.threads:
         torch.set_num_threads(config.limits.threads)
@@ -134,6 +136,7 @@ def assemble(
         heldout=heldout,
         teacher=teacher,
         distiller=distiller,
+        suite=suite,
     )
 
 

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from toprope.ledger import accounts, points, pool, queries
+from toprope.ledger import accounts, forgetting, points, pool, queries
 from toprope.ledger.graduation import with_fork
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, TaskRow
 from toprope.ledger.schema import explained, open_for_reading
@@ -64,6 +64,7 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
         "teacher": accounts.teacher(
             db, known.get("teacher"), window, priced=known.get("teacher_priced", True)
         ),
+        "forgetting": forgetting.measured(db),
         "graduation": _graduation(db),
         "compute": accounts.compute(db, known.get("peak_rss_gb")),
         "integrity": accounts.integrity(db),

@@ -177,6 +177,26 @@ def graduation(summary: Summary) -> str:
     return table(["criterion", "", "why"], rows)
 
 
+def forgetting(summary: Summary) -> str:
+    """The forgetting suite, as a whole and by kind of text."""
+    found = summary.get("forgetting")
+    if found is None:
+        return "<p>Not measured.</p>"
+    named = [(f"all, {found['tokens']} tokens", found), *(found["by_kind"] or {}).items()]
+    rows = [
+        [name, str(one["texts"]), percent(one["before"]), percent(one["after"]), _change(one)]
+        for name, one in named
+    ]
+    return table(["texts", "how many", "frozen base", "student", "change"], rows)
+
+
+def _change(one: Mapping[str, Any]) -> str:
+    if one["difference"] is None:
+        return UNMEASURED
+    bounds = points_interval([one["lower95"], one["upper95"]])
+    return f"{points(one['difference'])} ({bounds})"
+
+
 def identity(summary: Summary) -> str:
     """What ran, on what."""
     taskset, tasks = summary["taskset"] or {}, summary["tasks"]

@@ -287,6 +287,8 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield False, f"Graduation: {_open_criteria(graduation)}"
     if (graduation["criteria"] or {}).get("fork"):
         yield True, f"The fork: {graduation['reasons']['fork']}."
+    if (graduation["criteria"] or {}).get("no_forgetting"):
+        yield True, f"Nothing forgotten: {graduation['reasons']['no_forgetting']}."
     yield from _past_teacher(graduation)
     if summary["status"] == "running":
         yield False, "A whole run: it is still running, or was cut off and can be resumed."
