@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from toprope.grading.verdict import attempt_key, real_changes
 from toprope.terms import Task, TopropeError, Verdict
@@ -76,6 +76,8 @@ class Batch:
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, key: str, task: Task, changes: Mapping[str, str]) -> Verdict:
+        if self._over.is_set():  # taken up in the instant before the others were dropped
+            raise CancelledError
         try:
             verdict = self._judge(task, changes, self._over)
         except TopropeError as error:
