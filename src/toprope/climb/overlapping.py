@@ -12,11 +12,11 @@ from toprope.policy.device import find_device
 def overlaps(config: ClimbConfig, threads: int, cores: int) -> bool:
     """Return whether grading overlaps, with `threads` of the sampler on `cores` of this process.
 
-    By itself it does where sampling leaves cores idle: where it computes elsewhere, or with
-    fewer threads than there are cores. On cores that are all busy the graders would take from
-    the sampler what they give.
+    By itself it does where sampling computes elsewhere, or leaves a core to each grader. On
+    cores that are all busy the graders would take from the sampler what they give.
     """
     if config.limits.overlap != "auto":
         return config.limits.overlap == "on"
-    elsewhere = config.student.sampler != "torch"
-    return elsewhere or find_device(config.student.device).type != "cpu" or threads < cores
+    if config.student.sampler != "torch" or find_device(config.student.device).type != "cpu":
+        return True
+    return threads + config.limits.sandbox_workers <= cores
