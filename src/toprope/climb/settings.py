@@ -216,7 +216,9 @@ class Evaluation(Section):
 
 
 class Limits(Section):
-    """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs.
+    """When a run ends, and what it may use; `minutes` 0 means steps alone decide.
+
+    A deterministic run needs that.
 
     `flops` are those of the student outside evaluation, with `count_teacher` the teacher's
     too; 0 sets no limit.
@@ -230,3 +232,4 @@ class Limits(Section):
     checkpoint_every: Positive = 10
     threads: Count = 0
     sandbox_workers: Positive = 2
+    overlap: Literal["auto", "on", "off"] = "auto"

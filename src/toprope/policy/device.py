@@ -51,6 +51,11 @@ def find_device(name: str = CPU) -> torch.device:
     return device
 
 
+def threads() -> int:
+    """Return how many of this machine's cores a model on its CPU computes with."""
+    return torch.get_num_threads()
+
+
 def describe_device(name: str = "auto") -> str:
     """Return the device in words, with torch's version; raises what torch raises if broken."""
     device = find_device(name)
