@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from toprope.climb import choose, measure, retelling
+from toprope.climb import books, choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
 from toprope.climb.replay import replay
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
-from toprope.ledger.rows import FORM, FRESH, SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.rows import FORM, FRESH, SELF, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
-from toprope.terms import Attempt, State
+from toprope.terms import State
 
 Tell = Callable[[int, str], None]
 ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
@@ -185,12 +185,5 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
         )
         for a in help_.attempts
     )  # fmt: skip
-    _meter(crew, help_.attempts)
-
-
-def _meter(crew: Crew, attempts: tuple[Attempt, ...]) -> None:
-    tokens = sum(a.prompt_tokens + a.completion_tokens for a in attempts)
-    if tokens and crew.config.teacher.kind != "reference":
-        size = float(crew.ledger.facts().get("teacher_parameters") or 0)
-        row = Meter(crew.meters.iteration, "teacher", flops=2 * size * tokens)
-        crew.ledger.record_meters([row])
+    tokens = sum(a.prompt_tokens + a.completion_tokens for a in help_.attempts)
+    books.meter_teacher(crew.ledger, crew.meters.iteration, tokens)
