@@ -48,11 +48,11 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
         elif help_.rung in practised:
             given.append(help_)
         asked = asked or bool(help_.attempts)
-    if crew.teacher is not None and (crew.teacher.ended or asked):
-        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     if given:
         tell(iteration, f"helping {sum(len(help_.practice) for help_ in given)} tasks")
         practise(crew, iteration, given, KINDS[crew.config.teacher.kind])
+    if crew.teacher is not None and (crew.teacher.ended or asked):
+        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     park(crew, iteration)
     if not _taught(crew, iteration):
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
