@@ -130,12 +130,17 @@ class ClimbConfig(Section):
 
     def _ladder_contradictions(self) -> None:
         rungs, looks_again = self.ladder.rungs, self._looks_again()
-        asking = [rung for rung in rungs if rung in (3, 4)]
+        asking = [rung for rung in rungs if rung in (3, 4, 5)]
         if asking and self.teacher.kind in ("none", "form"):
             raise ValueError(
                 f"rung {asking[0]} needs someone who knows the fix but teacher.kind is "
                 f"{self.teacher.kind!r}: "
                 "name a teacher, or take it out of ladder.rungs"
+            )
+        if 5 in rungs and not self.turns.dialect:
+            raise ValueError(
+                "rung 5 takes over after some turns, and a student without turns.dialect answers "
+                "once: set turns.dialect, or take 5 out of ladder.rungs"
             )
         self._whitebox_contradictions()
         if len(rungs) > 1 and rungs != (0, 6) and not looks_again:

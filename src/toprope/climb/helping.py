@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from toprope.climb import choose, measure, retelling
+from toprope.climb import books, choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
 from toprope.climb.replay import replay
@@ -13,9 +13,9 @@ from toprope.climb.rounds import ROUND, later_round
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
-from toprope.ledger.rows import FORM, FRESH, SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.rows import FORM, FRESH, SELF, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
-from toprope.terms import Attempt, State
+from toprope.terms import State
 
 Tell = Callable[[int, str], None]
 ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
@@ -49,11 +49,11 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
         elif help_.rung in practised:
             given.append(help_)
         asked = asked or bool(help_.attempts)
-    if crew.teacher is not None and (crew.teacher.ended or asked):
-        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     if given:
         tell(iteration, f"helping {sum(len(help_.practice) for help_ in given)} tasks")
         practise(crew, iteration, given, KINDS[crew.config.teacher.kind])
+    if crew.teacher is not None and (crew.teacher.ended or asked):
+        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     park(crew, iteration)
     if not _taught(crew, iteration):
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
@@ -193,12 +193,5 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
         )
         for a in help_.attempts
     )  # fmt: skip
-    _meter(crew, help_.attempts)
-
-
-def _meter(crew: Crew, attempts: tuple[Attempt, ...]) -> None:
-    tokens = sum(a.prompt_tokens + a.completion_tokens for a in attempts)
-    if tokens and crew.config.teacher.kind != "reference":
-        size = float(crew.ledger.facts().get("teacher_parameters") or 0)
-        row = Meter(crew.meters.iteration, "teacher", flops=2 * size * tokens)
-        crew.ledger.record_meters([row])
+    tokens = sum(a.prompt_tokens + a.completion_tokens for a in help_.attempts)
+    books.meter_teacher(crew.ledger, crew.meters.iteration, tokens)

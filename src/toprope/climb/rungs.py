@@ -19,7 +19,9 @@ from toprope.ladder.prefix import Prefix
 from toprope.ladder.resample import Resample
 from toprope.ladder.retry import Retry
 from toprope.ladder.rung import Cold, Rung
+from toprope.ladder.takeover import TakeOver
 from toprope.teacher.protocol import Teacher
+from toprope.teacher.speaking import Speaks
 from toprope.terms import Outcome, Task
 
 
@@ -72,6 +74,9 @@ def _taught(
     if 4 in allowed:
         length = partial(answer_length, tokenizer, dialect)
         rungs.append(Prefix(teacher, usable=usable, length=length, **bounds))
+    if 5 in allowed:
+        speaks = isinstance(teacher, Speaks)
+        rungs.append(TakeOver(teacher, usable=usable, speaks=speaks, **bounds))
     if 6 in allowed:
         rungs.append(
             Demonstrate(

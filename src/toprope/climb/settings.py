@@ -15,8 +15,8 @@ TEACHER_LIMITS = (
     "max_tokens", "max_calls", "max_usd", "key_variable", "concurrency", "requests_per_minute",
     "tokens_per_minute", "tries", "back_off_s", "connect_s", "read_s", "total_s", "threads",
 )  # fmt: skip
-RUNGS = (0, 1, 2, 3, 4, 6, 7)
-TURN_RUNGS = (0, 1, 6)  # those that help episodes over turns
+RUNGS = (0, 1, 2, 3, 4, 5, 6, 7)
+TURN_RUNGS = (0, 1, 5, 6)  # those that help episodes over turns
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 

@@ -98,7 +98,9 @@ def _purposes(config: ClimbConfig, helps: bool) -> str:
     if config.seeding.forced_share:
         parts.append("demonstrations of the live tasks solved least, as often as the fork asks")
     if helps:
-        parts.append("hints and prefixes (rungs 3 and 4) for whatever is cold, within the limits")
+        parts.append(
+            "hints, prefixes and fixes (rungs 3 to 5) for whatever is cold, within the limits"
+        )
     parts.append(f"at most {ATTEMPTS} attempts at a task, each paid once")
     return "; ".join(parts)
 

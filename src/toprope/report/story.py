@@ -182,7 +182,7 @@ def _cost(db: sqlite3.Connection, task_id: str, evidence: Sequence[Evidence]) ->
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls WHERE task_id = ?",
         [task_id],
     ).fetchone()
-    sampled = sum(e.sampled_tokens for e in evidence)
+    sampled = sum(e.sampled_tokens for e in evidence if e.mode is not Mode.TAKEN)
     return (
         f"Cost: {count(len(evidence))} episodes, {count(sampled)} tokens sampled; "
         f"{calls} teacher attempts, {count(tokens)} tokens, {money(dollars)}"
