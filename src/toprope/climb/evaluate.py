@@ -17,7 +17,7 @@ from toprope.climb import choose
 from toprope.climb.play import Plan
 from toprope.climb.start import task_row
 from toprope.climb.subjects import Subject
-from toprope.grading import ALARM, Grader
+from toprope.grading import ALARM, Admission, Grader, admit
 from toprope.ledger import points
 from toprope.ledger.points import Tally
 from toprope.sandbox import Sandbox
@@ -76,13 +76,14 @@ def evaluate(
     """
     if not subjects:
         raise NothingToEvaluate("name at least one run, checkpoint, model or --endpoint")
-    tasks = evaluation.tasks()
-    rows = [task_row(task, at) for at, task in enumerate(tasks)]
     grader = Grader(sandbox)
+    tasks, admission = _sound(evaluation.tasks(), grader)
+    baits = _sound_baits(evaluation, grader)
+    rows = [task_row(task, at) for at, task in enumerate(tasks)]
     told, first = [], None
     for subject in subjects:
         began = time.monotonic()
-        verdicts, baits = _play(evaluation, subject, tasks, grader, tell)
+        verdicts, alarms = _play(evaluation, subject, tasks, baits, grader, tell)
         tallies = {task_id: _tally(found) for task_id, found in verdicts.items()}
         first = tallies if first is None else first
         outcomes = Counter(str(v.outcome) for found in verdicts.values() for v in found)
@@ -93,7 +94,7 @@ def evaluate(
                 "tiers": points.by_tier(tallies, rows, evaluation.draws),
                 "gain": None if tallies is first else points.gains(first, tallies, rows),
                 "outcomes": dict(sorted(outcomes.items())),
-                "impossible": baits,
+                "impossible": alarms,
                 "sampled_tokens": subject.sampled_tokens,
                 "seconds": round(time.monotonic() - began, 3),
             }
@@ -103,6 +104,8 @@ def evaluate(
         "split": str(evaluation.split),
         "tier": str(evaluation.tier) if evaluation.tier else None,
         "tasks": len(tasks),
+        "left_out": dict(admission.broken),
+        "unproven": dict(admission.unproven),
         "draws": evaluation.draws,
         "seed": evaluation.seed,
         "temperature": evaluation.temperature,
@@ -112,8 +115,26 @@ def evaluate(
     }
 
 
+def _sound(tasks: Sequence[Task], grader: Grader) -> tuple[list[Task], Admission]:
+    """Return the tasks without those that are shown to be broken, for every subject alike."""
+    admission = admit(tasks, grader)
+    kept = [task for task in tasks if task.id not in admission.broken]
+    if not kept:
+        task, why = next(iter(admission.broken.items()))
+        raise NothingToEvaluate(
+            f"every task that was asked for is broken (first: {task}: {why}); "
+            "`toprope tasks check` names them all"
+        )
+    return kept, admission
+
+
 def _play(
-    evaluation: Evaluation, subject: Subject, tasks: Sequence[Task], grader: Grader, tell: Tell
+    evaluation: Evaluation,
+    subject: Subject,
+    tasks: Sequence[Task],
+    baits: Sequence[Plan],
+    grader: Grader,
+    tell: Tell,
 ) -> tuple[dict[str, list[Verdict]], dict[str, int] | None]:
     """Return every task's verdicts, played in parts so that progress can be told.
 
@@ -132,14 +153,22 @@ def _play(
             for plan, group in zip(plans, groups, strict=True):
                 verdicts[plan.task.id] = group
             tell(subject.name, len(verdicts) * evaluation.draws, total)
-        baits = _play_baits(evaluation, subject, grader)
+        alarms = _play_baits(evaluation, subject, baits, grader)
     finally:
         subject.close()
-    return verdicts, baits
+    return verdicts, alarms
 
 
-def _play_baits(evaluation: Evaluation, subject: Subject, grader: Grader) -> dict[str, int] | None:
+def _sound_baits(evaluation: Evaluation, grader: Grader) -> list[Plan]:
+    """Return the draws of impossible tasks, without those that can be solved after all."""
     plans = choose.bait_plans(evaluation.taskset, evaluation.seed, f"bait:{PURPOSE}")
+    broken = admit([plan.task for plan in plans], grader).broken
+    return [plan for plan in plans if plan.task.id not in broken]
+
+
+def _play_baits(
+    evaluation: Evaluation, subject: Subject, plans: Sequence[Plan], grader: Grader
+) -> dict[str, int] | None:
     if not plans:
         return None
     groups = subject.play(plans, grader, seed=evaluation.seed, temperature=evaluation.temperature)

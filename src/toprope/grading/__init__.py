@@ -3,6 +3,7 @@
 Knows tasks and sandboxes, never a model.
 """
 
+from toprope.grading.admission import Admission, admit
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
 from toprope.grading.prove import Fault, Proof, prove, with_runner
@@ -12,11 +13,13 @@ from toprope.grading.verdict import ALARM, UngradableTask, grade
 
 __all__ = [
     "ALARM",
+    "Admission",
     "Fault",
     "Grader",
     "Proof",
     "SuiteRun",
     "UngradableTask",
+    "admit",
     "canonical",
     "comparable",
     "grade",
