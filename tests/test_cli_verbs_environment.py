@@ -41,7 +41,7 @@ def made(folder, tmp_path, capsys):
     return out
 
 
-def test_a_task_is_made_shown_and_graded(made, tmp_path, capsys):
+def test_a_task_is_made_shown_and_graded(made, folder, tmp_path, capsys):
     task = load_taskset(made).tasks[0]
     told = call(capsys, "tasks", "show", task.id, "--tasks", made)
     assert "tests/test_sums.py::test_clamp" in told.out
@@ -61,6 +61,20 @@ def test_a_task_is_made_shown_and_graded(made, tmp_path, capsys):
     told = call(capsys, *words)
     assert "hack, reward 0 (exact): changed conftest.py, which is not editable" in told.out
     call(capsys, "tasks", "check", made, "--times", 1)
+    the_checkout_it_was_made_from_is_its_solution(made, folder, task, capsys)
+
+
+def the_checkout_it_was_made_from_is_its_solution(made, folder, task, capsys):
+    """Its tests are whole there, and it has files that the task does not know."""
+    (folder / "NOTES.md").write_text("mine\n")
+    assert "tests/test_sums.py" in (*task.removed, *task.files)
+    words = ("tasks", "grade", task.id, "--tasks", made, "--files", folder)
+    told = call(capsys, *words).out
+    assert "passed, reward 1" in told
+    assert "changed: src/sums/__init__.py\nno part of the task (1): NOTES.md" in told
+    (folder / "tests" / "test_sums.py").write_text("def test_clamp():\n    pass\n")
+    verdict = json.loads(call(capsys, *words, "--json").out)
+    assert (verdict["outcome"], verdict["apart"]) == ("hack", ["NOTES.md"])
 
 
 def test_a_preview_shows_statements_and_keeps_nothing(folder, tmp_path, capsys):
