@@ -104,7 +104,7 @@ def test_a_task_can_be_looked_at_from_inside(made, capsys):
 
 
 def test_probe_names_the_walls(capsys):
-    assert "stands   network" in call(capsys, "sandbox", "probe").out
+    assert "stands   network             no interface" in call(capsys, "sandbox", "probe").out
     assert json.loads(call(capsys, "sandbox", "probe", "--json").out)["isolated"] is True
 
 
@@ -114,7 +114,7 @@ def test_probe_names_the_engines_that_would_be_a_further_wall(capsys, tmp_path, 
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     told = call(capsys, "sandbox", "probe").out
-    assert "further  docker, for images (not usable: no daemon here)" in told
+    assert "docker   does not answer (no daemon here): start it by" in told
     further = json.loads(call(capsys, "sandbox", "probe", "--json").out)["further"]
     assert {"name": "docker", "version": "", "fault": "no daemon here"} in further
 
