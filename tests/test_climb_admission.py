@@ -9,19 +9,22 @@ from types import SimpleNamespace
 import pytest
 
 from grading_tasks import BAD, GOOD, median_task
+from micro_world import make_tasks, short_settings
 from test_climb_baits import Scripted
 from test_ledger_summary import draw
 from toprope.climb import admit, measure
 from toprope.climb.evaluate import Evaluation, NothingToEvaluate, evaluate
+from toprope.climb.run import climb
 from toprope.climb.start import task_row
 from toprope.grading import Grader
+from toprope.ledger import queries
 from toprope.ledger.admissions import admitted
 from toprope.ledger.rows import AFTER, BEFORE, admission_note
 from toprope.ledger.store import Ledger
 from toprope.ledger.summary import summarise
 from toprope.report.words import closing
 from toprope.sandbox import SandboxError, open_sandbox
-from toprope.tasks import make_taskset
+from toprope.tasks import make_taskset, save_taskset
 from toprope.terms import Call, Split, Tier
 
 SILENT = {"tell": lambda *words: None}
@@ -116,6 +119,19 @@ def test_a_failure_of_ours_leaves_a_task_in_until_the_next_point_proves_it(crew,
     assert not admitted(crew.ledger.db).unproven
 
 
+def test_a_task_that_a_busy_moment_ended_is_not_called_broken(crew, tasks):
+    """Its first proof runs into the limit; the second one, made alone, holds."""
+    inner, slow = crew.sandbox.inner.run, iter([True])
+
+    def run(job):
+        result = inner(job)
+        return replace(result, status="timeout", result=b"") if next(slow, False) else result
+
+    crew.sandbox.run = run
+    assert ids(admit.sound(crew, 0, BEFORE, [tasks["sound"]])) == ["sound"]
+    assert admitted(crew.ledger.db).proven == {"sound"}
+
+
 def test_proofs_of_an_iteration_that_was_rolled_back_are_made_again(crew, tasks):
     crew.ledger.commit(0, 0, "base")
     admit.sound(crew, 1, BEFORE, [tasks["mended"]])
@@ -176,3 +192,22 @@ def test_eval_of_nothing_but_broken_tasks_is_refused_with_the_first_reason(tasks
     taskset = make_taskset([tasks["mended"]], "some")
     with pytest.raises(NothingToEvaluate, match="mended: the tests pass without any change"):
         evaluate(Evaluation(taskset), [Scripted("good", GOOD)], sandbox, **SILENT)
+
+
+@pytest.mark.slow
+def test_a_whole_climb_draws_a_broken_task_at_no_point(micro_student, tmp_path):
+    made = make_tasks(train=16, dev=3, heldout=5)
+    odd = [next(t for t in made if t.split is split) for split in (Split.DEV, Split.HELDOUT)]
+    broken = {task.id: replace(task, files={**task.files, **task.solution}) for task in odd}
+    taskset = tmp_path / "odd.jsonl"
+    save_taskset([broken.get(task.id, task) for task in made], taskset, "odd")
+    more = ("evaluation.heldout_tasks=0", "evaluation.dev_tasks=3")
+    found = climb(short_settings(taskset, micro_student, *more), tmp_path / "run")
+    assert found["tasks"]["evaluated"]["proven"] == 6
+    assert found["tasks"]["evaluated"]["broken"].keys() == broken.keys()
+    assert found["heldout"]["before"]["all"]["tasks"] == 4
+    assert found["heldout"]["after"]["all"]["tasks"] == 4
+    with Ledger.open(tmp_path / "run") as ledger:
+        drawn = {row.task_id for row in queries.evidence(ledger.db)}
+    assert not drawn & broken.keys()
+    assert "broken and left out" in (tmp_path / "run" / "report.html").read_text()

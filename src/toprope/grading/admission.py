@@ -12,7 +12,7 @@ from typing import Any
 from toprope.grading.grader import Grader
 from toprope.grading.prove import Fault, Proof
 from toprope.grading.prove_many import prove_many
-from toprope.terms import Task
+from toprope.terms import InfraError, Task
 
 # What leaves a task unproven, and yet does not show that nobody can pass it honestly.
 _OPEN = (Fault.NO_FIX, Fault.NOT_HERE)
@@ -36,8 +36,15 @@ class Admission:
 
 
 def admit(tasks: Sequence[Task], grader: Grader) -> Admission:
-    """Prove each task once, over all workers; impossible ones must hold as such."""
-    proofs = prove_many(tasks, grader.sandbox, times=1, retries=grader.retries)
+    """Prove each task once, over all workers; impossible ones must hold as such.
+
+    What does not hold is proven again, after all others: to be called
+    broken for a run that a busy moment ended would take a sound task out of every point.
+    """
+    proofs = _proofs(tasks, grader)
+    failed = [at for at, proof in enumerate(proofs) if isinstance(proof, Proof) and not proof.ok]
+    for at, again in zip(failed, _proofs([tasks[at] for at in failed], grader), strict=True):
+        proofs[at] = again
     proven, broken, unproven = list[str](), dict[str, str](), dict[str, str]()
     for task, proof in zip(tasks, proofs, strict=True):
         if not isinstance(proof, Proof):
@@ -47,3 +54,7 @@ def admit(tasks: Sequence[Task], grader: Grader) -> Admission:
         else:
             (unproven if proof.fault in _OPEN else broken)[task.id] = proof.why
     return Admission(tuple(proven), broken, unproven)
+
+
+def _proofs(tasks: Sequence[Task], grader: Grader) -> list[Proof | InfraError]:
+    return prove_many(tasks, grader.sandbox, times=1, retries=grader.retries)
