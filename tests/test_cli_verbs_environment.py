@@ -41,7 +41,7 @@ def made(folder, tmp_path, capsys):
     return out
 
 
-def test_a_task_is_made_shown_and_graded(made, tmp_path, capsys):
+def test_a_task_is_made_shown_and_graded(made, folder, tmp_path, capsys):
     task = load_taskset(made).tasks[0]
     told = call(capsys, "tasks", "show", task.id, "--tasks", made)
     assert "tests/test_sums.py::test_clamp" in told.out
@@ -61,6 +61,20 @@ def test_a_task_is_made_shown_and_graded(made, tmp_path, capsys):
     told = call(capsys, *words)
     assert "hack, reward 0 (exact): changed conftest.py, which is not editable" in told.out
     call(capsys, "tasks", "check", made, "--times", 1)
+    the_checkout_it_was_made_from_is_its_solution(made, folder, task, capsys)
+
+
+def the_checkout_it_was_made_from_is_its_solution(made, folder, task, capsys):
+    """Its tests are whole there, and it has files that the task does not know."""
+    (folder / "NOTES.md").write_text("mine\n")
+    assert "tests/test_sums.py" in (*task.removed, *task.files)
+    words = ("tasks", "grade", task.id, "--tasks", made, "--files", folder)
+    told = call(capsys, *words).out
+    assert "passed, reward 1" in told
+    assert "changed: src/sums/__init__.py\nno part of the task (1): NOTES.md" in told
+    (folder / "tests" / "test_sums.py").write_text("def test_clamp():\n    pass\n")
+    verdict = json.loads(call(capsys, *words, "--json").out)
+    assert (verdict["outcome"], verdict["apart"]) == ("hack", ["NOTES.md"])
 
 
 def test_a_preview_shows_statements_and_keeps_nothing(folder, tmp_path, capsys):
@@ -90,7 +104,7 @@ def test_a_task_can_be_looked_at_from_inside(made, capsys):
 
 
 def test_probe_names_the_walls(capsys):
-    assert "stands   network" in call(capsys, "sandbox", "probe").out
+    assert "stands   network             no interface" in call(capsys, "sandbox", "probe").out
     assert json.loads(call(capsys, "sandbox", "probe", "--json").out)["isolated"] is True
 
 
@@ -100,7 +114,7 @@ def test_probe_names_the_engines_that_would_be_a_further_wall(capsys, tmp_path, 
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     told = call(capsys, "sandbox", "probe").out
-    assert "further  docker, for images (not usable: no daemon here)" in told
+    assert "docker   does not answer (no daemon here): start it by" in told
     further = json.loads(call(capsys, "sandbox", "probe", "--json").out)["further"]
     assert {"name": "docker", "version": "", "fault": "no daemon here"} in further
 

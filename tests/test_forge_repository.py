@@ -199,6 +199,7 @@ def test_a_make_that_was_stopped_goes_on_and_gives_the_same_set(repository, tmp_
     (tmp_path / "b.jsonl.progress").write_text("\n".join(kept) + '\n{"key": "cut sh')
     again = make(str(repository), out, chosen, tmp_path, quiet)
     assert not (tmp_path / "b.jsonl.progress").exists()
+    assert (whole.before, again.before >= 3) == (0, True)
     assert [task.id for task in again.taskset.tasks] == [task.id for task in whole.taskset.tasks]
 
 
@@ -219,6 +220,15 @@ def test_a_repository_without_usable_tests_is_told_so(tmp_path, tests, words):
     with pytest.raises(NoUsableTests, match=words) as caught:
         make(str(folder), tmp_path / "t.jsonl", options(), tmp_path, quiet)
     assert "toprope sandbox run --dir" in str(caught.value)
+
+
+def test_no_pace_is_told_of_a_make_that_went_on_where_another_was_stopped(made, tmp_path):
+    """What the first sitting tried was not tried in the seconds of the second."""
+    pace = f"{len(made.taskset.tasks) * 3600} tasks an hour"
+    assert pace in summary(made, tmp_path / "t.jsonl", 1.0)
+    told = "\n".join(summary(replace(made, before=7), tmp_path / "t.jsonl", 1.0))
+    assert "tasks an hour" not in told
+    assert "7 of these had been tried before" in told
 
 
 def test_a_shortage_of_pairs_is_told(made, repository, tmp_path):

@@ -112,3 +112,29 @@ def test_a_package_with_its_version_in_a_tag_installs(checkout: Path, tmp_path: 
     ask = "from importlib.metadata import version; print(version('tagged'))"
     told = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True)
     assert told.stdout == "1.4.2\n"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_part_of_a_monorepo_is_set_up_where_it_lies_below_the_checkouts_top(
+    checkout: Path, tmp_path: Path, changed: bool
+) -> None:
+    """There a version of `root = ".."` is found; what is not copied does not count as changed."""
+    if changed:
+        (checkout / "part" / "a.py").write_text("2\n")
+    command = f"git rev-parse --show-prefix > where; git diff --name-only > seen; {ASK}"
+    repository = open_repository(str(checkout), "part", tmp_path)
+    python = set_up(repository, command, tmp_path)
+    part = python.parents[2]
+    assert (part / "where").read_text() == "part/\n"
+    assert (part / "said").read_text() == ("v1.4.2-dirty\n" if changed else "v1.4.2\n")
+    assert (part / "seen").read_text() == ("part/a.py\n" if changed else "")
+    assert not (part.parent / ".git").exists()
+    assert not (part.parent / "tagged.py").exists()  # only what counts was copied
+    assert set_up(repository, command, tmp_path) == python
+
+
+def test_a_version_of_the_outer_checkout_that_is_missing_is_told(tmp_path, checkout: Path) -> None:
+    repository = open_repository(str(checkout), "part", tmp_path)
+    fails = "echo 'LookupError: setuptools-scm was unable to detect version' >&2; exit 1"
+    with pytest.raises(NoEnvironment, match="history was there, but gave none"):
+        set_up(repository, fails, tmp_path)

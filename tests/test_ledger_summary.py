@@ -75,7 +75,9 @@ def draw(ledger, purpose, task, passed, n, *, iteration=0, infra=0, **changes):
 def test_an_empty_run_has_every_key_and_claims_nothing(ledger):
     summary = summarise(ledger.db)
     assert list(summary) == TOP_LEVEL
-    assert summary["tasks"] == {"train": 4, "dev": 0, "heldout": 3, "broken": 0}
+    assert summary["tasks"] == {
+        "train": 4, "dev": 0, "heldout": 3, "broken": 0, "evaluated": None,
+    }  # fmt: skip
     assert summary["states"]["unseen"] == 4
     heldout = summary["heldout"]
     assert [heldout[p] for p in ("before", "after_seeding", "after", "seed_gain")] == [None] * 4

@@ -98,6 +98,8 @@ def _print(result: dict[str, Any]) -> None:
         f"{result['tasks']} {result['split']} tasks of {known['name']} {known['hash'][:12]}, "
         f"{result['draws']} draws each, temperature {result['temperature']:g}\n"
     )
+    for task, why in result["left_out"].items():
+        typer.echo(f"broken, left out: {task}: {why}")
     table = Table(box=None, pad_edge=False)
     table.add_column("pass@1 (95 % interval)", overflow="fold")
     for tier in [*tiers, f"pass@{result['draws']}"]:

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from toprope.cli.terminal import pass_on
+from toprope.cli.terminal import echo, pass_on
 from toprope.forge.repository.source import read_folder
 from toprope.sandbox import LEVELS, Job, Limits, engines, open_sandbox, probe
-from toprope.tasks import load_environments, load_taskset, make_tree
+from toprope.sandbox.told import WORDS, story
+from toprope.tasks import load_any, load_environments, make_tree
 from toprope.terms import Environment, Tree
 
 app = typer.Typer(no_args_is_help=True)
@@ -39,17 +40,21 @@ def run(
     task: Annotated[str, typer.Option(help="Run in a private copy of this task's files.")] = "",
     tasks: Annotated[str, typer.Option(help="The taskset that has the task.")] = "default",
     environment: Annotated[
-        Path | None, typer.Option(help="An environment.toml; else the one beside the taskset.")
+        Path | None,
+        typer.Option(help="An environment.toml; else the one beside the taskset or in --dir."),
     ] = None,
-    name: Annotated[str, typer.Option(help="Which environment of that file, if not one.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Which environment of that file, where it has several.")
+    ] = "",
     seconds: Annotated[float, typer.Option(min=0.1, help="Wall and processor time.")] = 60.0,
     memory: Annotated[int, typer.Option(min=16, help="Memory in MB.")] = 1024,
 ) -> None:
     """Run a command behind the walls: no network, nothing of the host but its programs.
 
-    It works in a private copy that is thrown away. Its output comes when it has ended, at
-    most 8 MB; its exit code is ours. On a terminal, what one would obey (colours, titles) is
-    written out; into a pipe or a file the bytes go as they are.
+    It works in a private copy that is thrown away, or in an empty folder. Its output comes
+    when it has ended, at most 8 MB; its exit code becomes this command's. On a terminal,
+    what one would obey (colours, titles) is written out; into a pipe or a file the bytes go as
+    they are.
     """
     tree, place = _files(folder, task, tasks)
     chosen = _environment(environment, name, place)
@@ -73,32 +78,30 @@ def run(
 
 @app.command("probe")
 def show_walls(
-    level: Annotated[str, typer.Option(help="Try only this level: namespaces or landlock.")] = "",
+    level: Annotated[
+        str,
+        typer.Option(
+            help="Try only this level, namespaces or landlock; else the first that stands."
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which walls stand on this machine, seen from inside, and what raises the others.
 
-    Engines that would be a further wall around these, for environments that are images, are
-    named as they answer; no container is started.
+    A job tries to break each wall; one that gives way is missing. For environments that are
+    images, the container engines are asked whether they answer; no container is started.
+    The exit code is 1 where no walls stand.
     """
     if level not in ("", *LEVELS):
         raise typer.BadParameter(f"there are {', '.join(LEVELS)}", param_hint="--level")
     walls = probe(level)
     further = engines.look()
     if as_json:
-        seen = {"further": [asdict(engine) for engine in further]}
+        seen = {"means": WORDS.get(walls.level, {}), "further": [asdict(e) for e in further]}
         typer.echo(json.dumps({**asdict(walls), **seen}, indent=1))
     else:
-        typer.echo(f"level: {walls.level}")
-        for wall in walls.standing:
-            typer.echo(f"  stands   {wall}")
-        for wall in walls.missing:
-            typer.echo(f"  missing  {wall}")
-        for engine in further:
-            said = f"not usable: {engine.fault}" if engine.fault else engine.version
-            typer.echo(f"  further  {engine.name}, for images ({said})")
-        if walls.fix:
-            typer.echo(walls.fix)
+        for line in story(walls, further, level):
+            echo(line)
     raise typer.Exit(0 if walls.isolated else 1)
 
 
@@ -107,7 +110,7 @@ def _files(folder: Path | None, task: str, tasks: str) -> tuple[Tree | None, Pat
     if folder and task:
         raise typer.BadParameter("give either --dir or --task", param_hint="--task")
     if task:
-        return make_tree(load_taskset(tasks).by_id(task).start()), Path(tasks)
+        return make_tree(load_any(tasks).taskset.by_id(task).start()), Path(tasks)
     if folder:
         return make_tree(read_folder(folder)), folder
     return None, Path()

@@ -11,7 +11,8 @@ import typer
 from toprope.cli.terminal import echo
 from toprope.forge.repository.source import read_attempt
 from toprope.grading import Grader
-from toprope.grading.verdict import is_editable, real_changes
+from toprope.grading.handed_in import handed_in
+from toprope.grading.verdict import is_editable
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_any, load_environments
 from toprope.terms import Task
@@ -33,21 +34,27 @@ def show_task(task_id: TaskId, tasks: OfTasks = "default") -> None:
 def grade_attempt(
     task_id: TaskId,
     files: Annotated[
-        Path, typer.Option("--files", help="A folder with the attempt's files, at their paths.")
+        Path,
+        typer.Option(
+            "--files", help="A checkout, or a folder with the attempt's files at their paths."
+        ),
     ],
     tasks: OfTasks = "default",
     as_json: AsJson = False,
 ) -> None:
     """Grade an attempt as an episode's is: in a fresh sandbox, its changes over the task's files.
 
-    Files that are as in the starting state, and files that are missing, count as unchanged.
-    Of what git ignores only files that an attempt may change are read; the others are named.
+    DIR may be a whole checkout or hold the changed files alone: what is missing is unchanged.
+    Changes of editable files count. A test or configuration that is neither as in the task nor
+    as in the repository it was made from is a hack. All else is no part of the task: it is
+    named, not graded. Of what git ignores only files that an attempt may change are read.
     The exit code is 0 whatever the outcome.
     """
     task = load_any(tasks).taskset.by_id(task_id)
     start = task.start()
     found, left_out = read_attempt(files, lambda path: path in start or is_editable(path, task))
-    changes = real_changes(task, found)
+    attempt = handed_in(task, found)
+    changes = attempt.changes
     sandbox = open_sandbox(environments=load_environments(tasks))
     try:
         (verdict,) = Grader(sandbox).grade_many([(task.id, task, changes)])
@@ -58,6 +65,7 @@ def grade_attempt(
         more = {
             "level": verdict.level,
             "changed": sorted(changes),
+            "apart": attempt.apart,
             "left_out": left_out,
             "passed": verdict.passed,
         }
@@ -65,9 +73,10 @@ def grade_attempt(
         return
     echo(f"{verdict.outcome}, reward {verdict.reward:g} ({verdict.level}): {verdict.why}")
     echo(f"changed: {', '.join(sorted(changes)) or 'nothing'}")
-    if left_out:
-        others = f" and {len(left_out) - _SHOWN_FILES} more" if left_out[_SHOWN_FILES:] else ""
-        echo(f"not read ({len(left_out)}): {', '.join(left_out[:_SHOWN_FILES])}{others}")
+    for name, paths in (("no part of the task", attempt.apart), ("not read", left_out)):
+        if paths:
+            others = f" and {len(paths) - _SHOWN_FILES} more" if paths[_SHOWN_FILES:] else ""
+            echo(f"{name} ({len(paths)}): {', '.join(paths[:_SHOWN_FILES])}{others}")
 
 
 def story(task: Task) -> list[str]:

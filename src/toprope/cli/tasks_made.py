@@ -89,7 +89,10 @@ def _pairs(doubles: Doubles) -> str:
 
 
 def _end(made: Made, out: Path, seconds: float) -> Iterator[str]:
-    yield f"{len(made.taskset.tasks) * 3600 / max(seconds, 1):.0f} tasks an hour"
+    if made.before:
+        yield f"{made.before} of these had been tried before it was stopped: no pace is told"
+    else:
+        yield f"{len(made.taskset.tasks) * 3600 / max(seconds, 1):.0f} tasks an hour"
     yield f"{out} {made.taskset.hash[:12]}; environment in {out.with_name('environment.toml')}"
     if not made.repository.licence:
         yield "no licence was found in the repository: mind whom you give the tasks to"

@@ -39,7 +39,8 @@ def make_tasks(
     python: Annotated[
         str,
         typer.Option(
-            help="An interpreter with the dependencies and pytest; with --image, one in it."
+            help="An interpreter with the dependencies and pytest; with --image, one in it. "
+            "Without --python, --setup and --image: .venv in SOURCE."
         ),
     ] = "",
     setup: Annotated[

@@ -15,10 +15,10 @@ from typing import Any
 
 from toprope.climb import choose
 from toprope.climb.play import Plan
-from toprope.climb.renamed import Rename, Twins, compared, make_twins
+from toprope.climb.renamed import Rename, compared, make_twins
 from toprope.climb.start import task_row
 from toprope.climb.subjects import Subject
-from toprope.grading import ALARM, Grader
+from toprope.grading import ALARM, Admission, Grader, admit
 from toprope.ledger import points
 from toprope.ledger.points import Tally
 from toprope.ledger.rows import TaskRow
@@ -82,16 +82,21 @@ def evaluate(
     """
     if not subjects:
         raise NothingToEvaluate("name at least one run, checkpoint, model or --endpoint")
-    tasks = evaluation.tasks()
+    grader = Grader(sandbox)
+    tasks, admission = _sound(evaluation.tasks(), grader)
+    baits = _sound_baits(evaluation, grader)
     rows = [task_row(task, at) for at, task in enumerate(tasks)]
     rename = evaluation.rename
     twins = make_twins(tasks, rename, sandbox) if rename else None
-    found = [_play(evaluation, subject, tasks, twins, sandbox, tell) for subject in subjects]
+    work = _Work(evaluation, tasks, twins.tasks if twins else (), baits, grader, Grader(sandbox))
+    found = [_play(work, subject, tell) for subject in subjects]
     return {
         "taskset": {"name": evaluation.taskset.name, "hash": evaluation.taskset.hash},
         "split": str(evaluation.split),
         "tier": str(evaluation.tier) if evaluation.tier else None,
         "tasks": len(tasks),
+        "left_out": dict(admission.broken),
+        "unproven": dict(admission.unproven),
         "draws": evaluation.draws,
         "seed": evaluation.seed,
         "temperature": evaluation.temperature,
@@ -109,6 +114,34 @@ def evaluate(
 
 
 Verdicts = dict[str, list[Verdict]]
+
+
+def _sound(tasks: Sequence[Task], grader: Grader) -> tuple[list[Task], Admission]:
+    """Return the tasks without those that are shown to be broken, for every subject alike."""
+    admission = admit(tasks, grader)
+    kept = [task for task in tasks if task.id not in admission.broken]
+    if not kept:
+        task, why = next(iter(admission.broken.items()))
+        raise NothingToEvaluate(
+            f"every task that was asked for is broken (first: {task}: {why}); "
+            "`toprope tasks check` names them all"
+        )
+    return kept, admission
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every subject is given alike.
+
+    A twin has its task's id, so that who remembers verdicts of twins is another grader.
+    """
+
+    evaluation: Evaluation
+    tasks: Sequence[Task]
+    renamed: Sequence[Task]
+    baits: Sequence[Plan]
+    grader: Grader
+    of_renamed: Grader
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +176,16 @@ def _told_renamed(one: _Played, first: _Played, rows: list[TaskRow], draws: int)
     return compared(_tallies(one.verdicts), _tallies(one.renamed), base, rows, draws)
 
 
-def _play(
-    evaluation: Evaluation,
-    subject: Subject,
-    tasks: Sequence[Task],
-    twins: Twins | None,
-    sandbox: Sandbox,
-    tell: Tell,
-) -> _Played:
-    """Have a subject answer every task and every twin.
-
-    A twin has its task's id, so that whoever remembers verdicts is another one.
-    """
-    began = time.monotonic()
-    renamed = twins.tasks if twins else ()
-    total = (len(tasks) + len(renamed)) * evaluation.draws
+def _play(work: _Work, subject: Subject, tell: Tell) -> _Played:
+    """Have a subject answer every task, every twin and the impossible tasks."""
+    began, evaluation = time.monotonic(), work.evaluation
+    half = len(work.tasks) * evaluation.draws
+    total = half + len(work.renamed) * evaluation.draws
     tell(subject.name, 0, total)
     try:
-        grader = Grader(sandbox)
-        verdicts = _play_tasks(evaluation, subject, tasks, grader, (0, total), tell)
-        baits = _play_baits(evaluation, subject, grader)
-        at = len(tasks) * evaluation.draws
-        again = _play_tasks(evaluation, subject, renamed, Grader(sandbox), (at, total), tell)
+        verdicts = _play_tasks(evaluation, subject, work.tasks, work.grader, (0, total), tell)
+        baits = _play_baits(evaluation, subject, work.baits, work.grader)
+        again = _play_tasks(evaluation, subject, work.renamed, work.of_renamed, (half, total), tell)
     finally:
         subject.close()
     return _Played(subject, verdicts, again, baits, round(time.monotonic() - began, 3))
@@ -193,8 +214,16 @@ def _play_tasks(
     return verdicts
 
 
-def _play_baits(evaluation: Evaluation, subject: Subject, grader: Grader) -> dict[str, int] | None:
+def _sound_baits(evaluation: Evaluation, grader: Grader) -> list[Plan]:
+    """Return the draws of impossible tasks, without those that can be solved after all."""
     plans = choose.bait_plans(evaluation.taskset, evaluation.seed, f"bait:{PURPOSE}")
+    broken = admit([plan.task for plan in plans], grader).broken
+    return [plan for plan in plans if plan.task.id not in broken]
+
+
+def _play_baits(
+    evaluation: Evaluation, subject: Subject, plans: Sequence[Plan], grader: Grader
+) -> dict[str, int] | None:
     if not plans:
         return None
     groups = subject.play(plans, grader, seed=evaluation.seed, temperature=evaluation.temperature)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books, choose
+from toprope.climb import admit, books, choose
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
 from toprope.grading import ALARM, Proof, prove_many
@@ -34,7 +34,11 @@ def prove_all(crew: Crew, tasks: Sequence[Task]) -> list[tuple[Task, Proof]]:
 
 
 def evaluate(crew: Crew, iteration: int, purpose: str, tasks: Sequence[Task], draws: int) -> None:
-    """Draw plain episodes of frozen-split tasks for a point that the report names."""
+    """Draw plain episodes of frozen-split tasks for a point that the report names.
+
+    Tasks that are found broken before their first draw are left out, here and at every point.
+    """
+    tasks = admit.sound(crew, iteration, purpose, tasks)
     plans = [Plan(task, purpose, draws, common=True) for task in tasks]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
@@ -46,7 +50,10 @@ def _draw_baits(crew: Crew, iteration: int, purpose: str) -> None:
 
     They are no evidence of ability, so nothing else of them is booked.
     """
-    plans = choose.bait_plans(crew.taskset, crew.config.seed, f"bait:{purpose}")
+    name = f"bait:{purpose}"
+    plans = choose.bait_plans(crew.taskset, crew.config.seed, name)
+    baits = admit.sound(crew, iteration, name, [plan.task for plan in plans])
+    plans = [plan for plan in plans if plan.task in baits]
     if not plans:
         return
     episodes = [e for group in crew.play(plans, iteration, phase="eval") for e in group]
@@ -56,16 +63,16 @@ def _draw_baits(crew: Crew, iteration: int, purpose: str) -> None:
     )
 
 
-def evaluate_dev(crew: Crew, iteration: int) -> float:
-    """Return the dev pass rate at this version, drawing its episodes."""
-    settings = crew.config.evaluation
-    draws = settings.dev_draws
-    plans = [Plan(t, dev_purpose(iteration), draws, common=True) for t in crew.dev]
+def evaluate_dev(crew: Crew, iteration: int) -> float | None:
+    """Return the dev pass rate at this version, drawing its episodes; None if none counted."""
+    purpose, draws = dev_purpose(iteration), crew.config.evaluation.dev_draws
+    tasks = admit.sound(crew, iteration, purpose, crew.dev)
+    plans = [Plan(task, purpose, draws, common=True) for task in tasks]
     groups = crew.play(plans, iteration, phase="eval")
     books.record(crew.ledger, crew.player, plans, groups, iteration=iteration)
     judged = [e for group in groups for e in group if e.verdict.outcome is not Outcome.INFRA]
     rewards = [e.verdict.reward for e in judged]
-    return sum(rewards) / max(1, len(rewards))
+    return sum(rewards) / len(rewards) if rewards else None
 
 
 def cold_test(crew: Crew, iteration: int, tasks: Sequence[Task]) -> list[list[Episode]]:

@@ -174,7 +174,7 @@ def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
     """Refuse to go on with a run whose tasks have changed since."""
     begun = ledger.facts().get("taskset")
-    if begun is not None and begun["hash"] != taskset.hash:
+    if begun is not None and not taskset.known_as(begun["hash"]):
         raise RunDirError(
             f"{folder.path} holds a run on another version of taskset {begun['name']}: "
             "bring that taskset back, or choose another folder with --run"

@@ -3,6 +3,7 @@
 Knows tasks and sandboxes, never a model.
 """
 
+from toprope.grading.admission import Admission, admit
 from toprope.grading.batch import Batch
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
@@ -13,12 +14,14 @@ from toprope.grading.verdict import ALARM, UngradableTask, grade
 
 __all__ = [
     "ALARM",
+    "Admission",
     "Batch",
     "Fault",
     "Grader",
     "Proof",
     "SuiteRun",
     "UngradableTask",
+    "admit",
     "canonical",
     "comparable",
     "grade",

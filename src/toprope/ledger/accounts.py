@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from toprope.ledger import pool, queries
+from toprope.ledger import admissions, pool, queries
 from toprope.ledger.points import share_of, tallies
 from toprope.ledger.rows import (
     AFTER,
@@ -317,6 +317,7 @@ def integrity(db: sqlite3.Connection) -> dict[str, Any]:
         "canary_passes": sum(canaries) if canaries else None,
         "impossible_draws": sum(note["draws"] for note in baits) if baits else None,
         "impossible_passes": sum(len(note["alarms"]) for note in baits) if baits else None,
+        "impossible_broken": admissions.broken_baits(db),
         "reverified": reverified,
         "reverify_failed": refuted,
     }

@@ -10,7 +10,7 @@ import sqlite3
 from statistics import NormalDist
 from typing import Any
 
-from toprope.ledger import queries
+from toprope.ledger import admissions, queries
 from toprope.ledger.accounts import used_after
 from toprope.ledger.points import Tally, tallies
 from toprope.ledger.rows import AFTER
@@ -120,7 +120,7 @@ def _not_measured(branches: dict[str, dict[str, Any]], share: float, flops: floa
 
 def _difference(without: sqlite3.Connection, forced: sqlite3.Connection) -> Estimate | None:
     left, right = _drawn(without), _drawn(forced)
-    clusters = {t.task_id: t.cluster for t in queries.tasks(forced, Split.HELDOUT)}
+    clusters = {t.task_id: t.cluster for t in admissions.counted(forced, Split.HELDOUT)}
     both = [task for task in clusters if task in left and task in right]
     if not both:
         return None

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from toprope.ledger import forgetting, fork, queries
+from toprope.ledger import admissions, forgetting, fork, queries
 from toprope.ledger.accounts import teacher_windows
 from toprope.ledger.points import tallies
 from toprope.ledger.rows import AFTER, REVIEW, dev_purpose
@@ -218,7 +218,7 @@ def _to_teacher(
     drawn = tallies(db, purpose)
     both = [
         task
-        for task in queries.tasks(db, split)
+        for task in admissions.counted(db, split)
         if task.task_id in drawn
         and drawn[task.task_id].draws
         and known.get(task.task_id, (0, 0))[1]

@@ -31,6 +31,7 @@ FRESH = "fresh"  # the kind of a seed that a teacher gave to this run
 SELF = "self"  # the kind of a seed that the student found itself: no teacher token
 FORM = "form"  # of one that shows the form of an answer and no right one: no teacher token
 NOT_GIVEN = "nothing to give"  # the setting of a rung that found nothing to help with
+ADMISSION = "admission"  # what the keys of notes on proofs of evaluated tasks begin with
 IN_LOSS, IN_PROMPT = "loss", "prompt"  # the places of a seed
 
 
@@ -42,6 +43,11 @@ def dev_purpose(iteration: int) -> str:
 def impossible_note(purpose: str) -> str:
     """The key of the note on draws of impossible tasks beside an evaluation."""
     return f"impossible:{purpose}"
+
+
+def admission_note(purpose: str) -> str:
+    """The key of the note on which tasks an evaluation proved before it first drew them."""
+    return f"{ADMISSION}:{purpose}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from toprope.ledger import accounts, forgetting, points, pool, queries
+from toprope.ledger import accounts, admissions, forgetting, points, pool, queries
 from toprope.ledger.graduation import with_fork
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, TaskRow
 from toprope.ledger.schema import explained, open_for_reading
@@ -55,12 +55,13 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
         "tasks": {
             **{split.value: splits[split] for split in Split},
             "broken": states[State.BROKEN],
+            "evaluated": admissions.summarised(db),
         },
         "cold_start": accounts.cold_start(db, train, known.get("cold_draws")),
         "states": {state.value: n for state, n in states.items()},
         "pool": pool.grown(db, known.get(pool.HELD_BACK)),
         "thawed": accounts.thawed(db, train),
-        "heldout": _heldout(db, queries.tasks(db, Split.HELDOUT)),
+        "heldout": _heldout(db, admissions.counted(db, Split.HELDOUT)),
         "teacher": accounts.teacher(
             db, known.get("teacher"), window, priced=known.get("teacher_priced", True)
         ),

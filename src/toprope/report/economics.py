@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from toprope.ledger import accounts, forgetting, points, queries
+from toprope.ledger import accounts, admissions, forgetting, points, queries
 from toprope.ledger.queries import PLAIN, VERIFIED
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, COLD, STUDENT, TRAINING_SIDE
 from toprope.ledger.schema import explained, open_for_reading
@@ -75,7 +75,7 @@ def _tokens_per_thaw(db: sqlite3.Connection) -> Number:
 
 def _cost_per_point(db: sqlite3.Connection) -> list[Number]:
     """What a point of held-out pass rate cost until the last seed, and after it."""
-    tasks = queries.tasks(db, Split.HELDOUT)
+    tasks = admissions.counted(db, Split.HELDOUT)
     split = _seeded_until(db)
     rates = [points.tallies(db, purpose) for purpose in (BEFORE, AFTER_SEEDING, AFTER)]
     found = []
@@ -110,7 +110,7 @@ def _seeded_until(db: sqlite3.Connection) -> int | None:
 
 def _shares_of_score(db: sqlite3.Connection) -> list[Number]:
     """The part of the final held-out pass rate that was there, that seeding and that RL brought."""
-    tasks = queries.tasks(db, Split.HELDOUT)
+    tasks = admissions.counted(db, Split.HELDOUT)
     at = [points.tallies(db, purpose) for purpose in (BEFORE, AFTER_SEEDING, AFTER)]
     same = [t for t in tasks if all(t.task_id in p and p[t.task_id].draws for p in at)]
     means = [points.mean_rate(point, same) for point in at]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from toprope.ledger import queries
+from toprope.ledger import admissions, queries
 from toprope.ledger.points import mean_rate, tallies
 from toprope.ledger.queries import PLAIN, TAUGHT, VERIFIED
 from toprope.ledger.rows import StateChange, dev_purpose
@@ -63,7 +63,7 @@ def training_rates(db: sqlite3.Connection) -> list[Point]:
 
 def dev_rates(db: sqlite3.Connection) -> list[Point]:
     """The dev pass rate where it was measured, at most `thin.MOST_DEV` times, with intervals."""
-    tasks = queries.tasks(db, Split.DEV)
+    tasks = admissions.counted(db, Split.DEV)
     prefix = dev_purpose(0)[:-1]
     rows = db.execute(
         "SELECT DISTINCT purpose FROM evidence WHERE purpose >= ? AND purpose < ?",

@@ -160,6 +160,7 @@ def integrity(summary: Summary) -> str:
             ("canary tests that passed", count(section["canary_passes"])),
             ("draws of impossible tasks", count(section.get("impossible_draws"))),
             ("of which passed (alarm)", count(section.get("impossible_passes"))),
+            ("impossible tasks that are solvable", count(section.get("impossible_broken"))),
             ("first successes graded again", count(section["reverified"])),
             ("of which refuted", count(section["reverify_failed"])),
         ]
@@ -205,12 +206,23 @@ def identity(summary: Summary) -> str:
         [
             ("student", str(summary["student"] or "not recorded")),
             ("taskset", f"{taskset.get('name', '?')} {str(taskset.get('hash', ''))[:12]}"),
-            ("tasks", ", ".join(f"{n} {split}" for split, n in tasks.items())),
+            ("tasks", ", ".join(f"{n} {name}" for name, n in tasks.items() if name != "evaluated")),
+            *_evaluated(tasks.get("evaluated")),
             ("seed", str(summary["seed"])),
             ("device", _device(summary["device"])),
             ("versions", ", ".join(f"{n} {v}" for n, v in versions.items()) or "not recorded"),
         ]
     )
+
+
+def _evaluated(proofs: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """How the proofs of dev and held-out tasks ended; nothing where a run of before made none."""
+    if proofs is None:
+        return []
+    ends = (proofs["proven"], len(proofs["broken"]), len(proofs["unproven"]))
+    words = ("proven", "broken and left out", "unproven")
+    told = ", ".join(f"{n} {word}" for n, word in zip(ends, words, strict=True) if n)
+    return [("of those evaluated", told or "none was proven")]
 
 
 def _device(device: Any) -> str:

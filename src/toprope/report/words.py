@@ -296,6 +296,7 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield False, f"A whole run: it is {summary['status']} ({summary['stop_reason']})."
     if (why := unsafe(summary)) is not None:
         yield False, f"Safety: {why}."
+    yield from _left_out(summary["tasks"].get("evaluated"))
     passes = summary["integrity"].get("impossible_passes")
     if passes:
         draws = count(summary["integrity"]["impossible_draws"])
@@ -307,6 +308,27 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
     canaries = summary["integrity"]["canary_passes"]
     if canaries:
         yield False, f"That grades can be trusted: {count(canaries)} canary tests passed."
+
+
+def _left_out(proofs: Mapping[str, Any] | None) -> Iterator[tuple[bool, str]]:
+    """Evaluated tasks that are broken, or that could not be proven; nothing if all were proven."""
+    if not proofs:
+        return
+    for name, told in (
+        ("broken", "left out at every point; `toprope tasks check` names them all"),
+        ("unproven", "drawn all the same"),
+    ):
+        if tasks := proofs[name]:
+            task, why = next(iter(tasks.items()))
+            yield (
+                False,
+                f"That every dev and held-out task is sound: {count(len(tasks))} of "
+                f"{count(_asked(proofs))} are {name}, {told} (first: {task}: {why}).",
+            )
+
+
+def _asked(proofs: Mapping[str, Any]) -> int:
+    return int(proofs["proven"]) + len(proofs["broken"]) + len(proofs["unproven"])
 
 
 def _open_criteria(graduation: Mapping[str, Any]) -> str:

@@ -56,9 +56,14 @@ def _diagnose(step: str, number: int | None, error: str, host: Path) -> tuple[st
     if step == "interpreter":
         return error, "Give the path of a Python 3.9 or newer that runs here (--python PATH)."
     if step == "packages that every user may read":
-        return error, "Jobs never run as root: put the environment where other users can read it."
+        return error, (
+            "Jobs never run as root: put the environment where other users can read it, as "
+            "`python3 -m venv /opt/toprope` does with an interpreter outside of /root."
+        )
     if step == "Landlock":
-        return error, _fix("Use Linux 5.13 or newer, started with Landlock")
+        return error, _fix(
+            "Use Linux 5.13 or newer, with `lsm=landlock,...` on the kernel's command line"
+        )
     if step.startswith("import "):
         name = step.removeprefix("import ")
         return error, f"The environment's interpreter lacks {name!r}: install it there."

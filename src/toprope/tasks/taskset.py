@@ -1,6 +1,6 @@
 """Tasksets: named, ordered, hashed collections of tasks, kept as JSON lines.
 
-Knows which lines a taskset has, and its hash. It must not know how tasks are made or graded.
+Knows which lines a taskset has. It must not know how tasks are made or graded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from toprope.tasks.content import content_hash
 from toprope.tasks.rowfile import json_line, read_rows, write_lines
 from toprope.tasks.rows import Row, from_row, to_row
 from toprope.tasks.soundness import TaskFormatError
@@ -28,11 +29,25 @@ class TasksetNotFound(TopropeError):
 
 @dataclass(frozen=True)
 class Taskset:
-    """A taskset; `hash` is the SHA-256 of its canonical JSON lines, whatever the file form."""
+    """A taskset; `hash` is that of its tasks' content, whatever the form (see `content`)."""
 
     name: str
     tasks: tuple[Task, ...]
     hash: str
+
+    def known_as(self, digest: str) -> bool:
+        """Whether this is the taskset that a run or a person calls by `digest`.
+
+        Runs of before the hash was that of the content hold the one of the packed lines.
+        """
+        return digest in (self.hash, self._of_lines)
+
+    @cached_property
+    def _of_lines(self) -> str:
+        digest = hashlib.sha256()
+        for line in canonical_lines(self.tasks):
+            digest.update(line)
+        return digest.hexdigest()
 
     def split(self, split: Split) -> tuple[Task, ...]:
         """Return the tasks of one split, in order; impossible ones belong to none."""
@@ -91,10 +106,7 @@ def make_taskset(tasks: Iterable[Task], name: str) -> Taskset:
         if task.id in seen:
             raise TaskFormatError(f"{name}: two tasks are called {task.id!r}; make ids unique")
         seen.add(task.id)
-    digest = hashlib.sha256()
-    for line in canonical_lines(ordered):
-        digest.update(line)
-    return Taskset(name=name, tasks=ordered, hash=digest.hexdigest())
+    return Taskset(name=name, tasks=ordered, hash=content_hash(ordered))
 
 
 def load_taskset(path_or_name: str | Path) -> Taskset:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from toprope.ledger import accounts, queries
+from toprope.ledger import accounts, admissions, queries
 from toprope.ledger.points import tallies
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE
 from toprope.ledger.schema import explained, open_for_reading
@@ -81,7 +81,7 @@ def read_result(run: Path) -> Result:
 def _cold_rates(db: sqlite3.Connection, purpose: str) -> Rates:
     before, after = tallies(db, BEFORE), tallies(db, purpose)
     rates: Rates = {}
-    for task in queries.tasks(db):
+    for task in admissions.counted(db):
         seen = before.get(task.task_id)
         if seen is None or not seen.draws or seen.successes:
             continue

@@ -72,6 +72,7 @@ class Made:
     pytest_args: tuple[str, ...]
     what: str  # the candidates: "bugs" or "commits"
     doubles: Doubles
+    before: int = 0  # how many candidates an earlier sitting had tried
 
 
 class NothingMade(TopropeError):
@@ -123,7 +124,7 @@ def make(source: str, out: Path, options: Options, cache: Path, tell: Tell) -> M
     bench.progress.path.unlink()
     return Made(
         taskset, repository, surroundings, bench.baseline, words, untried, generated,
-        options.pytest_args, what, doubles,
+        options.pytest_args, what, doubles, bench.progress.before,
     )  # fmt: skip
 
 

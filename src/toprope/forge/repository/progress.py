@@ -36,6 +36,7 @@ class Progress:
     tree: Tree
     known: dict[str, Answer] = field(default_factory=dict)
     baseline: Baseline | None = None
+    before: int = 0  # answers of earlier sittings
 
     def __post_init__(self) -> None:
         self._trees = {self.tree.hash: self.tree}
@@ -55,6 +56,7 @@ class Progress:
             else:
                 answer = self._read(row)
                 self.known[answer.key] = answer
+        self.before = len(self.known)
         return self
 
     def keep_baseline(self, baseline: Baseline) -> Baseline:

@@ -1,7 +1,8 @@
 """Runs a user's own set-up command in a copy of the repository; installs nothing by itself.
 
 Packages may ask git for their version (setuptools-scm, hatch-vcs): while the command runs, and
-no longer, the copy knows the checkout's history. Tasks are never made from this copy.
+no longer, the copy knows the checkout's history. A part of a monorepo is copied to where it lies
+below the checkout's top, for its `root = ".."`. Tasks are never made from this copy.
 """
 
 from __future__ import annotations
@@ -22,22 +23,24 @@ def set_up(repository: Repository, command: str, cache: Path) -> Path:
 
     Raises `NoEnvironment` with what the command said where it makes none.
     """
-    copy = cache / "environments" / f"{repository.name}-{repository.tree.hash[:12]}"
+    top, part = _place(repository.folder)
+    whole = cache / "environments" / f"{repository.name}-{repository.tree.hash[:12]}"
+    copy = whole / part
     python = copy / ".venv" / "bin" / "python"
     done = copy / ".set-up"
     if done.exists() and done.read_text() == command:
         return python
-    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(whole, ignore_errors=True)
     for path, text in repository.tree.files.items():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         (copy / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-    history = _lend_history(repository.folder, copy)
+    history = top is not None and _lend_history(top, whole, part)
     try:
         ran = subprocess.run(
             command, shell=True, cwd=copy, capture_output=True, text=True, check=False
         )
     finally:
-        shutil.rmtree(copy / ".git", ignore_errors=True)
+        shutil.rmtree(whole / ".git", ignore_errors=True)
     if ran.returncode != 0 or not python.exists():
         said = (ran.stderr or ran.stdout).strip()
         raise NoEnvironment(
@@ -49,18 +52,26 @@ def set_up(repository: Repository, command: str, cache: Path) -> Path:
     return python
 
 
-def _lend_history(folder: Path, copy: Path) -> bool:
+def _place(folder: Path) -> tuple[Path | None, Path]:
+    """The top of the checkout that the folder belongs to, None if to none, and where it lies there.
+
+    A checkout around the folder that tracks nothing of it is not its own.
+    """
+    top = (git(folder, "rev-parse", "--show-toplevel") or "").rstrip("\n")
+    if not top or not git(folder, "ls-files", "--cached", "."):
+        return None, Path()
+    return Path(top), folder.resolve().relative_to(Path(top).resolve())
+
+
+def _lend_history(top: Path, copy: Path, part: Path) -> bool:
     """Give the copy a `.git` that borrows the checkout's objects; whether there was one to lend.
 
     The command can change only what is the copy's own. What a checkout changed but did not
-    commit counts as changed there too.
+    commit counts as changed there too; what lies outside the part is not copied, and does not.
     """
-    top = (git(folder, "rev-parse", "--show-toplevel") or "").rstrip("\n")
-    commit = (git(folder, "rev-parse", "HEAD") or "").strip()
-    if not commit or not git(folder, "ls-files", "--cached", "."):
-        return False  # a checkout around the folder is not the folder's own
+    commit = (git(top, "rev-parse", "HEAD") or "").strip()
     place = copy / ".git"
-    lent = git(Path(top), "clone", "--quiet", "--bare", "--shared", "--template=", ".", str(place))
+    lent = git(top, "clone", "--quiet", "--bare", "--shared", "--template=", ".", str(place))
     if lent is None:
         shutil.rmtree(place, ignore_errors=True)
         return False
@@ -68,6 +79,10 @@ def _lend_history(folder: Path, copy: Path) -> bool:
     git(copy, "config", "core.bare", "false")
     git(copy, "update-ref", "--no-deref", "HEAD", commit)
     git(copy, "reset", "--quiet")
+    if part != Path():
+        listed = (git(copy, "ls-files", "-z") or "").split("\0")
+        outside = [path for path in listed if path and not Path(path).is_relative_to(part)]
+        git(copy, "update-index", "--skip-worktree", "-z", "--stdin", given="\0".join(outside))
     return True
 
 

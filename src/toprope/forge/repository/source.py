@@ -137,12 +137,13 @@ def _commit(folder: Path) -> str:
     return (git(folder, "rev-parse", "HEAD") or "").strip()
 
 
-def git(folder: Path, *words: str) -> str | None:
-    """Return what git says about the folder, or None where it is no checkout."""
+def git(folder: Path, *words: str, given: str = "") -> str | None:
+    """Return what git says about the folder and the text `given`; None where it is no checkout."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
-        )
+            ["git", "-C", str(folder), *words],
+            input=given, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     except OSError:
         return None
     return done.stdout if done.returncode == 0 else None

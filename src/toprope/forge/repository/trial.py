@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from toprope.forge.repository.baseline import Baseline
 from toprope.forge.repository.sites import Site
@@ -16,6 +17,7 @@ _MOST_FAILING = 30
 _MOST_NEARBY = 12
 _SLOWER = 4.0  # times what the tests took before, and a little more
 _LEAST_S = 2.0
+_MARGIN = 3.0  # how much sooner than the limit the run with the bug has to end
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def try_bug(tree: Tree, files: Mapping[str, str], sites: Sequence[Site], baselin
         return "survived"
     if len(red) > _MOST_FAILING:
         return "everywhere"
+    used = with_room(used, run.cpu_s)
     told = _ask(tree, files, used, red, sandbox, texts=True)
     texts = {name: told.texts[name] for name in red if told.texts.get(name)}
     if told.fault or not texts:
@@ -87,6 +90,17 @@ def _narrowed(suite: Suite, tests: Sequence[str], baseline: Baseline) -> Suite:
     paths = tuple(dict.fromkeys(name.partition("::")[0] for name in tests))
     before = sum(baseline.good[name] for name in tests)
     return replace(suite, paths=paths, timeout_s=round(_LEAST_S + _SLOWER * before, 1))
+
+
+def with_room(suite: Suite, cpu_s: float) -> Suite:
+    """The suite with time enough also for the run with the bug, which took `cpu_s`.
+
+    Failing may take far longer than passing (long tracebacks, a deep recursion). A start that
+    ends only just in time ends otherwise on a busier machine.
+    """
+    if cpu_s * _MARGIN <= suite.timeout_s:
+        return suite
+    return replace(suite, timeout_s=float(ceil(_LEAST_S + _SLOWER * cpu_s)))
 
 
 def _ask(tree: Tree, files: Mapping[str, str], suite: Suite, tests: Sequence[str],
