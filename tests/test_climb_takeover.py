@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -232,6 +233,10 @@ def test_finishing_mends_what_the_student_broke_and_only_that() -> None:
     assert [one.split(" ")[0] for one in told] == ["view", "edit", "edit", "submit"]
     ungraded = {**start, "made.txt": "x"}
     assert finishing("lines", TASK, ungraded, fix(TASK)) == mending(TASK)
+    two = replace(TASK, files={**TASK.files, "other.txt": "x\ny"}, editable=(PATH, "other.txt"))
+    also = finishing("lines", two, {**two.start(), "other.txt": "x\nz"}, fix(TASK))
+    assert also is not None
+    assert also[1] == "edit other.txt 2 2\ny\nend"
     assert finishing("lines", TASK, {"checker.py": start["checker.py"]}, fix(TASK)) is None
 
 
