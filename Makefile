@@ -1,6 +1,7 @@
 # One command each. `make climb` on a fresh machine does everything; `make test` checks it.
 # PYTHON chooses the interpreter, TORCH_INDEX where torch's CPU build is looked for
-# (empty: only the configured package index), RUN the folder a climb writes to.
+# (empty: only the configured package index), RUN the folder a climb writes to, WORKERS how many
+# processes run the tests that can stand others beside them.
 
 PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -8,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/climb
 LONG_RUN ?= runs/climb-long
+WORKERS ?= 2
 TORCH := torch==2.13.0
 VLLM := .venv-vllm
 
@@ -33,11 +35,14 @@ climb-long: doctor
 doctor: $(VENV)/.installed
 	$(BIN)/toprope doctor
 
-test: $(VENV)/.installed
-	$(BIN)/pytest
-
-test-all: $(VENV)/.installed
-	$(BIN)/pytest -m "slow or not slow"
+test: WHICH := not slow
+test-all: WHICH := slow or not slow
+test test-all: $(VENV)/.installed
+	@failed=0; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "($(WHICH)) and not alone" \
+	  || failed=1; \
+	$(BIN)/pytest -m "($(WHICH)) and alone" || failed=1; \
+	exit $$failed
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests

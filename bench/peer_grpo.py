@@ -15,16 +15,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from contextlib import ExitStack
-from typing import Any
+from functools import partial
 
-from peer_sides import Side, in_turn, prompts, require_equal, save, show, summed_up
+from peer_sides import Side, prompts, require_equal, save, show
+from peer_trl import agrees, arguments, compared
 
-from toprope.policy.load import resolve
-
-MAKE = "python3 -m venv PEER && PEER/bin/pip install torch==2.13.0 && " \
-    "PEER/bin/pip install trl==1.16.0 transformers==5.23.0 peft==0.21.2"  # fmt: skip
 EQUAL = ("read", "lengths", "trained")
 # fp32 weights under autocast are TRL's default, and what toprope's fp32 master weights equal;
 # bf16 weights round an update of 1e-6 away, but are what many take.
@@ -38,38 +33,9 @@ TRIED = {
         "dtype": "bfloat16", "batch": 8, "checkpointing": False, "continuous": True,
     }
 }  # fmt: skip
-CHOSEN = ("trl float32 batch 8", "trl bfloat16 batch 8")
-# The gradients of one batch, computed in bf16 by two libraries, agree about as well as this.
-AGREES = 0.05
 
 
-def agrees(lora_rank: int) -> float:
-    """Return how far gradients may differ: those of adapters depend on their random halves."""
-    return 0.5 if lora_rank else AGREES
-
-
-def opened(side: Side, options: argparse.Namespace, scratch: str) -> dict[str, Any]:
-    """Start a side's student; its prompts are those of all rounds."""
-    count = (options.rounds + 1) * options.prompts
-    return side.ask(
-        do="open",
-        model=str(resolve(options.student)),
-        threads=options.threads,
-        prompts=prompts(count, tokens=options.prompt_tokens),
-        prompts_a_step=options.prompts,
-        group=options.group,
-        tokens=options.tokens,
-        lora_rank=options.lora_rank,
-        learning_rate=1e-4 if options.lora_rank else 1e-6,
-        most_train_tokens=1024,
-        steps=options.rounds + 1,
-        blocks=16 * options.prompts * options.group,
-        scratch=scratch,
-        **TRIED.get(side.name, {}),
-    )
-
-
-def check(sides: list[Side], group: int, agrees: float) -> None:
+def check(sides: list[Side], group: int, close: float) -> None:
     """Let all take a step on toprope's answers, and end unless they are the same step."""
     ours = sides[0].ask(do="step", at=0, show=True)
     for side in sides[1:]:
@@ -79,49 +45,33 @@ def check(sides: list[Side], group: int, agrees: float) -> None:
         print(f"{side.name}: gradient {ratio:.3f} of ours, loss "
               f"{theirs['loss'] * group / (group - 1):+.5f} and {ours['loss']:+.5f}, positions "
               f"{theirs['positions']} and {ours['positions']}", file=sys.stderr)  # fmt: skip
-        if abs(ratio - 1) > agrees:
+        if abs(ratio - 1) > close:
             raise SystemExit(f"{side.name} took another step: its gradient is {ratio:.3f} of ours")
 
 
 def run(options: argparse.Namespace) -> None:
-    names = list(TRIED) if options.tune else options.sides or list(CHOSEN)
-    with ExitStack() as stack:
-        ours = Side("toprope", sys.executable, "ours_grpo.py", make="", threads=options.threads)
-        sides = [stack.enter_context(ours)]
-        told = {}
-        for name in names:
-            script = "trl_grpo.py"
-            side = Side(name, options.python, script, make=MAKE, threads=options.threads)
-            sides.append(stack.enter_context(side))
-        for side in sides:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory())
-            told[side.name] = opened(side, options, scratch)
-        check(sides, options.group, agrees(options.lora_rank))
-        found = in_turn(
-            sides, options.rounds, lambda side, at: side.ask(do="step", at=at + 1, show=False)
-        )
-        for answers in zip(*found.values(), strict=True):
-            require_equal(dict(zip(found, answers, strict=True)), EQUAL)
-        result = summed_up(sides, found, told)
+    count = (options.rounds + 1) * options.prompts
+    told = {
+        "prompts": prompts(count, tokens=options.prompt_tokens),
+        "prompts_a_step": options.prompts,
+        "group": options.group,
+        "tokens": options.tokens,
+        "blocks": 16 * options.prompts * options.group,
+    }
+    same = partial(check, group=options.group, close=agrees(options.lora_rank))
+    scripts = ("ours_grpo.py", "trl_grpo.py")
+    result, found = compared(options, TRIED, scripts, EQUAL, told, same)
     show(result, found["toprope"][0]["trained"], "answer tokens")
     if options.json:
         save(options.json, "grpo", options, result)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("student", nargs="?", default="smollm2-135m-instruct")
-    parser.add_argument("--python", required=True, help="the Python that has TRL")
-    parser.add_argument("--sides", action="append", choices=list(TRIED))
-    parser.add_argument("--tune", action="store_true", help="take every setting of TRL")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments(__doc__, TRIED)
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--prompt-tokens", type=int, default=200)
-    parser.add_argument("--lora-rank", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", default="")
     run(parser.parse_args())
 
 

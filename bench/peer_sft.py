@@ -14,12 +14,10 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
-from contextlib import ExitStack
-from typing import Any
+from functools import partial
 
-from peer_grpo import AGREES, MAKE, agrees
-from peer_sides import Side, in_turn, prompts, require_equal, save, show, summed_up
+from peer_sides import Side, prompts, require_equal, save, show
+from peer_trl import AGREES, agrees, arguments, compared
 from tokenizers import Tokenizer
 
 from toprope.policy.load import resolve
@@ -35,7 +33,6 @@ TRIED = {
     for batch in (4, 8, 16)
     for how in ("", " checkpointed", FREE)
 }  # fmt: skip
-CHOSEN = ("trl float32 batch 8", "trl bfloat16 batch 8")
 
 
 def made_rows(options: argparse.Namespace) -> list[dict[str, list[int]]]:
@@ -67,34 +64,10 @@ def check(sides: list[Side], close: float) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    names = list(TRIED) if options.tune else options.sides or list(CHOSEN)
-    rows = made_rows(options)
-    with ExitStack() as stack:
-        ours = Side("toprope", sys.executable, "ours_sft.py", make="", threads=options.threads)
-        sides = [stack.enter_context(ours)]
-        for name in names:
-            side = Side(name, options.python, "trl_sft.py", make=MAKE, threads=options.threads)
-            sides.append(stack.enter_context(side))
-        told: dict[str, Any] = {}
-        for side in sides:
-            told[side.name] = side.ask(
-                do="open",
-                model=str(resolve(options.student)),
-                threads=options.threads,
-                rows=rows,
-                rows_a_step=options.rows,
-                lora_rank=options.lora_rank,
-                learning_rate=1e-4 if options.lora_rank else 1e-6,
-                most_train_tokens=1024,
-                steps=options.rounds + 1,
-                scratch=stack.enter_context(tempfile.TemporaryDirectory()),
-                **TRIED.get(side.name, {}),
-            )
-        check(sides, agrees(options.lora_rank))
-        found = in_turn(sides, options.rounds, lambda side, at: side.ask(do="step", at=at + 1))
-        for answers in zip(*found.values(), strict=True):
-            require_equal(dict(zip(found, answers, strict=True)), EQUAL)
-        result = summed_up(sides, found, told)
+    told = {"rows": made_rows(options), "rows_a_step": options.rows}
+    same = partial(check, close=agrees(options.lora_rank))
+    scripts = ("ours_sft.py", "trl_sft.py")
+    result, found = compared(options, TRIED, scripts, EQUAL, told, same)
     each = [one["tokens"] for one in found["toprope"]]
     show(result, sum(each) / len(each), "tokens")
     if options.json:
@@ -102,16 +75,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("student", nargs="?", default="smollm2-135m-instruct")
-    parser.add_argument("--python", required=True, help="the Python that has TRL")
-    parser.add_argument("--sides", action="append", choices=list(TRIED))
-    parser.add_argument("--tune", action="store_true", help="take every setting of TRL")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments(__doc__, TRIED)
     parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--lora-rank", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", default="")
     run(parser.parse_args())
 
 

@@ -1,7 +1,8 @@
 """What packing a group into one row saves: `python bench/prefix_sharing.py [STUDENT]`.
 
-Both sides take the same RL step on the same groups with the same learner: packed (the
-prompt once, its completions as a tree) and separate (one row a completion). With `--stem`,
+All sides take the same RL step on the same groups with the same learner: packed (the prompt
+once, its completions as a tree, long ones in as many rows as are the least work), separate (one
+row a completion) and, where that differs, whole (one row a group however long). With `--stem`,
 answers are like those of dialect `rewrite`: each copies a random part of one text before it
 goes its own way. Prints the median of the ratios of several rounds, and the tokens each side
 processes.
@@ -17,6 +18,8 @@ import time
 import torch
 
 from toprope.climb.memory import keep_freed_memory
+from toprope.climb.meters import Shape
+from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_groups
@@ -60,6 +63,9 @@ def main() -> None:
     parser.add_argument("student", nargs="?", default="smollm2-135m-instruct")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", type=int, default=4)
+    parser.add_argument("--size", type=int, default=8, help="answers of a group")
+    parser.add_argument("--prompt", type=int, default=150)
+    parser.add_argument("--answer", type=int, default=16)
     parser.add_argument("--stem", type=int, default=0, help="tokens that answers may share")
     options = parser.parse_args()
     keep_freed_memory()
@@ -67,23 +73,31 @@ def main() -> None:
     model = load_model(resolve(options.student), dtype="bfloat16")
     model.set_attn_implementation(attention.NAME)
     optimiser = MasterAdam(model)
-    packed = make_groups(options.groups, size=8, prompt=150, answer=16, stem=options.stem)
-    sides = {"packed": packed, "separate": split(packed)}
-    ratios = []
+    rows = make_groups(options.groups, options.size, options.prompt, options.answer, options.stem)
+    least = Fit(pairs_per_token=Shape.of(model).pairs_per_token)
+    sides = {"packed": (rows, least), "separate": (split(rows), least), "whole": (rows, Fit())}
+    if least.pieces(rows) == Fit().pieces(rows):
+        del sides["whole"]
+
+    def step(name: str) -> float:
+        began = time.perf_counter()
+        mine, fit = sides[name]
+        learn_groups(
+            model, optimiser, mine, learning_rate=0.0, episodes=options.size * len(rows),
+            token_limit=options.answer + options.stem, fit=fit,
+        )  # fmt: skip
+        return time.perf_counter() - began
+
+    rounds = []
     for at in range(options.rounds + 1):
-        seconds = {}
-        for name, rows in sides.items():
-            began = time.perf_counter()
-            learn_groups(
-                model, optimiser, rows, learning_rate=0.0, episodes=8 * len(packed), token_limit=48
-            )
-            seconds[name] = time.perf_counter() - began
+        seconds = {name: step(name) for name in (sides if at % 2 else reversed(sides))}
         if at:  # the first round warms up
-            ratios.append(seconds["separate"] / seconds["packed"])
+            rounds.append(seconds)
             print(f"round {at}: " + ", ".join(f"{n} {s:.2f} s" for n, s in seconds.items()))
-    tokens = {name: sum(row.width for row in rows) for name, rows in sides.items()}
-    print(f"tokens: {tokens['packed']} packed, {tokens['separate']} separate")
-    print(f"separate / packed: {statistics.median(ratios):.2f} (median of {len(ratios)})")
+    for name, (mine, fit) in sides.items():
+        tokens = sum(row.width for piece in fit.pieces(mine) for row in piece)
+        ratio = statistics.median(one[name] / one["packed"] for one in rounds)
+        print(f"{name} / packed: {ratio:.2f} (median of {len(rounds)}), {tokens} tokens")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is tried against `owner` ends in a look at the whole machine."""
+    for item in items:
+        if "owner" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture(scope="module", params=["root", "user"])
 def owner(request: pytest.FixtureRequest) -> Iterator[str]:
     """Who opens the sandbox: everything hostile is tried against root's and a user's.
@@ -30,6 +38,14 @@ def owner(request: pytest.FixtureRequest) -> Iterator[str]:
         before = machine.look()
         yield str(request.param)
         assert before.harm() == []
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A temporary folder that every user can reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

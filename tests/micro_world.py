@@ -201,6 +201,7 @@ BASICS = (
     "climbing.learning_rate=5e-4",
     "climbing.pilots_per_step=8",
     "limits.minutes=0",
+    'evaluation.forgetting=""',
     "limits.threads=1",
 )
 WHOLE = (

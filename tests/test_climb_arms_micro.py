@@ -37,6 +37,22 @@ def test_the_teacher_is_taught_in_batches_of_one_length(script: Any) -> None:
     assert 0.6 < sum(mended) / 200 < 0.8
 
 
+def test_the_third_entry_keeps_seeds_for_later_and_changes_nothing_else(
+    script: Any, tmp_path: Path
+) -> None:
+    texts = script.entries(tmp_path, 8, 5e9, "total")
+    for name in ("replay", "rounds"):
+        (tmp_path / f"{name}.toml").write_text(texts[name], encoding="utf-8")
+    second, third = (read_entry(tmp_path / f"{name}.toml") for name in ("replay", "rounds"))
+    assert third.config("at_once", 3) == second.config("ours", 3)
+    for arm in ("rl_only", "sft_then_rl", "sft_replayed"):
+        assert third.config(arm, 3) == second.config(arm, 3)
+    ours, at_once = third.config("ours", 3), third.config("at_once", 3)
+    assert ours.seeding.later == 4
+    once = ours.seeding.model_copy(update={"later": 0})
+    assert ours.model_copy(update={"seeding": once}) == at_once
+
+
 def test_both_entries_are_read_and_the_second_changes_the_method_alone(
     script: Any, tmp_path: Path
 ) -> None:

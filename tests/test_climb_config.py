@@ -73,7 +73,8 @@ def test_overrides_take_bare_words_for_text() -> None:
         (["ladder.rungs=[0, 3]", "seeding.demonstrations=8"], "ladder.rungs has no 6"),
         (["ladder.rungs=[0, 4]", "teacher.kind=none"], "rung 4 needs someone who knows the fix"),
         (["ladder.rungs=[1, 2]"], "rung 0 must be among them"),
-        (["ladder.rungs=[0, 5]"], "each of 0, 1, 2, 3, 4, 6, 7 at most once"),
+        (["ladder.rungs=[0, 8]"], "each of 0, 1, 2, 3, 4, 5, 6, 7 at most once"),
+        (["ladder.rungs=[0, 5]"], "a student without turns.dialect answers once"),
         (["ladder.rungs=[0, 1, 1]"], "at most once"),
         (
             ["ladder.rungs=[0, 1]", "seeding.pilot_tasks=0", "climbing.pilots_per_step=0"],

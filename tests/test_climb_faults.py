@@ -225,6 +225,27 @@ def test_on_a_cpu_the_first_choice_follows_from_the_memory_there_is(
     assert tokens == sorted(tokens, reverse=True)
 
 
+def test_what_cannot_fit_is_not_even_weighed_and_nothing_is_weighed_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weighed, free = list[tuple[int, int]](), 40_000_000
+    weigh = fitting.weigh
+
+    def noted(model: Any, piece: list[GroupRow]) -> Any:
+        weighed.append((piece[0].width, len(piece)))
+        return weigh(model, piece)
+
+    monkeypatch.setattr(fitting, "free_memory", lambda device: free)
+    monkeypatch.setattr(fitting, "weigh", noted)
+    long = GroupRow((0,), tuple((at,) * 1000 for at in range(8)), (1.0,) * 8)
+    assert long.width**2 > free  # its mask alone
+    with pytest.raises(DoesNotFit):
+        chosen(long)
+    assert weighed
+    assert len(set(weighed)) == len(weighed)
+    assert all(rows * width**2 < free for width, rows in weighed)
+
+
 def test_on_a_device_that_refuses_memory_the_first_choice_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tiny_models import tiny_model
 from toprope.climb.meters import Shape
-from toprope.learn.faults import device_lost, memory_ran_out
 from toprope.learn.fit import Fit, checkpointed
 from toprope.learn.footprint import weigh
 from toprope.learn.optimiser import MasterAdam
@@ -23,6 +22,7 @@ from toprope.learn.packing import GroupRow, pack
 from toprope.learn.step import learn_demonstrations, learn_groups, own_logprobs
 from toprope.policy import attention
 from toprope.policy.adapters import add_adapters
+from toprope.policy.device import device_lost, memory_ran_out
 
 FITS = (
     Fit(1),
@@ -30,6 +30,7 @@ FITS = (
     Fit(60, checkpointing=True),
     Fit(most_completions=1),
     Fit(1, checkpointing=True, most_completions=2),
+    Fit(pairs_per_token=1),
 )
 
 
@@ -157,6 +158,28 @@ def test_every_smaller_fit_computes_less_at_once_and_there_is_a_last_one(count: 
     assert last.checkpointing
     assert last.most_completions == 1
     assert all(len(one) == 1 or one[0].width * len(one) <= last.most_tokens for one in cut)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "long"), [(200, 16), (200, 300), (40, 300), (2, 400), (900, 700)]
+)
+def test_completions_share_a_row_where_that_is_the_least_work(prompt: int, long: int) -> None:
+    worth, G = 3000, 8
+    row = GroupRow(
+        tuple(range(prompt)), tuple((g,) * long for g in range(G)), advantages=(1.0,) * G
+    )
+
+    def work(pieces: list[list[GroupRow]]) -> int:
+        return sum(one.width * worth + one.width**2 for piece in pieces for one in piece)
+
+    cut = [part for piece in Fit(1, pairs_per_token=worth).pieces([row]) for part in piece]
+    assert [c for part in cut for c in part.completions] == list(row.completions)
+    ways = [work(Fit(1, most_completions=most).pieces([row])) for most in range(1, G + 1)]
+    assert work([cut]) <= 1.05 * min(ways)  # the best number of rows need not divide the group
+    if long == 16:
+        assert cut == [row]
+    if prompt == 2:
+        assert len(cut) > 1
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])

@@ -23,11 +23,12 @@ TOP_LEVEL = [
         "tasks",
         "cold_start",
         "states",
+        "pool",
         "thawed",
         "heldout",
         "teacher",
     ),
-    *("graduation", "compute", "integrity"),
+    *("forgetting", "graduation", "compute", "integrity"),
 ]
 
 

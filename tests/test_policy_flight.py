@@ -17,6 +17,7 @@ from toprope.policy.cache import GroupCache
 from toprope.policy.device import DeviceLost, OutOfMemory
 from toprope.policy.flight import LOST, Flight
 from toprope.policy.soundness import NotFinite
+from toprope.terms import Completion
 
 Forward = Callable[..., Any]
 
@@ -106,11 +107,36 @@ def test_filling_up_takes_fewer_steps_than_waiting_for_the_longest(
     assert filled < 0.9 * steps[0]
 
 
+def test_episodes_are_told_of_once_each_and_while_others_go_on(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks, steps, told = many_asks(), [0], dict[str, tuple[int, Completion]]()
+
+    def counted(forward: Forward, cache: GroupCache) -> Any:
+        steps[0] += 1
+        return forward()
+
+    def ended(one: Completion) -> None:
+        assert one.episode_id not in told
+        told[one.episode_id] = steps[0], one
+
+    every_forward(model, monkeypatch, counted)
+    found = make_sampler(model, max_tokens=20, max_rows=8).sample(asks, ended=ended)
+    assert [told[c.episode_id][1] for c in found] == found
+    assert len({at for at, _ in told.values()}) > 5  # not all at the end
+    assert min(told.values())[0] < steps[0] / 4
+
+
 def test_drafts_are_followed_in_mid_batch_too(model: Any) -> None:
     asks = asks_for(model)
     together = make_sampler(model, max_tokens=6, max_rows=200).sample(asks)
     for most in (7, 50):
-        found = make_sampler(model, max_tokens=6, max_rows=most).sample(asks)
+        told: dict[str, Completion] = {}
+        sampler = make_sampler(model, max_tokens=6, max_rows=most)
+        found = sampler.sample(
+            asks, ended=lambda one, told=told: told.update({one.episode_id: one})
+        )
+        assert [told[c.episode_id] for c in found] == found
         assert [(c.ids, c.copied, c.stop) for c in found] == [
             (c.ids, c.copied, c.stop) for c in together
         ]
@@ -147,8 +173,10 @@ def test_too_little_memory_is_answered_by_fewer_rows_and_loses_nothing(
 
     every_forward(model, monkeypatch, full)
     sampler = make_sampler(model, max_tokens=20)
-    found = sampler.sample(asks)
+    told: list[Completion] = []
+    found = sampler.sample(asks, ended=told.append)
     assert [(c.ids, c.stop) for c in found] == [(c.ids, c.stop) for c in expected]
+    assert sorted(told, key=lambda c: c.episode_id) == sorted(found, key=lambda c: c.episode_id)
     tries, refused[0] = refused[0], 0
     assert tries >= 2
     assert [c.ids for c in sampler.sample(asks)] == [c.ids for c in found]

@@ -195,6 +195,27 @@ def test_a_step_s_adapter_replaces_the_one_before(
     assert [place.name for place in tmp_path.iterdir()] == [second]
 
 
+def test_every_episode_is_told_of_as_it_arrives_and_again_where_it_was_kept(
+    micro_student: Path, server: Served, tmp_path: Path
+) -> None:
+    model, asks, kept = adapted(micro_student), prompts(), Kept()
+    there: list[list[bool]] = []
+    for _ in range(2):
+        told: list[Completion] = []
+        kept_then: list[bool] = []
+
+        def ended(one: Completion, told: Any = told, kept_then: Any = kept_then) -> None:
+            told.append(one)
+            kept_then.append(any(key.split(":")[1] == one.episode_id for key in kept.answers))
+
+        sampler = sampler_of(model, server, tmp_path, kept=kept)
+        found = sampler.sample(asks, version=1, ended=ended)
+        assert sorted(c.episode_id for c in told) == sorted(c.episode_id for c in found)
+        assert {c.episode_id: c for c in told} == {c.episode_id: c for c in found}
+        there.append(kept_then)
+    assert all(map(all, there))  # what may be graded is kept before
+
+
 def test_weights_that_changed_under_one_version_are_never_taken_for_each_other(
     micro_student: Path, server: Served, tmp_path: Path
 ) -> None:

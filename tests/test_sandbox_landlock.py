@@ -114,9 +114,7 @@ def test_a_tree_does_not_count_against_the_disk(sandbox: Sandbox) -> None:
 
 
 def packages(tmp_path: Path) -> Path:
-    """A folder of packages that every user can read."""
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
+    """A folder of packages that every user can read, in one that they can reach."""
     for name in ("seen", "covered"):
         (tmp_path / "lib" / name).mkdir(parents=True)
         (tmp_path / "lib" / name / "__init__.py").write_text(f"NAME = {name!r}\n")
@@ -125,8 +123,8 @@ def packages(tmp_path: Path) -> Path:
     return tmp_path / "lib"
 
 
-def test_an_environment_shows_and_hides(tmp_path: Path) -> None:
-    lib = packages(tmp_path)
+def test_an_environment_shows_and_hides(open_path: Path) -> None:
+    lib = packages(open_path)
     environment = Environment(
         python=python_for_all(),
         shown=(str(lib),),
@@ -153,9 +151,9 @@ print(subprocess.run("echo a b | sed s/a/c/ > made; cat made; python3 -c 'print(
     ]  # fmt: skip
 
 
-def test_a_hidden_folder_is_not_reached_by_its_other_names(tmp_path: Path) -> None:
-    lib = packages(tmp_path)
-    alias = tmp_path / "alias"
+def test_a_hidden_folder_is_not_reached_by_its_other_names(open_path: Path) -> None:
+    lib = packages(open_path)
+    alias = open_path / "alias"
     alias.symlink_to(lib)
     environment = Environment(shown=(str(alias), str(lib)), hidden=(str(alias / "covered"),))
     program = f"""

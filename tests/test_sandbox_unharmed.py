@@ -11,6 +11,8 @@ import pytest
 
 import machine
 
+pytestmark = pytest.mark.alone
+
 # The child is waited for, so that when this ends its grandchild is there, and alone.
 _LEAVES_A_GRANDCHILD = """
 import os, time

@@ -52,6 +52,7 @@ class Mode(StrEnum):
     HINTED = "hinted"
     PREFIXED = "prefixed"
     RETRIED = "retried"  # shown its own failing attempt and what the tests said
+    TAKEN = "taken"  # a teacher took over after its first turns
 
 
 class Split(StrEnum):

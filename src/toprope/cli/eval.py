@@ -37,6 +37,9 @@ def command(
     dialect: Annotated[
         str, typer.Option(help="Of endpoints and of models that bring none: lines or rewrite.")
     ] = ClimbConfig().student.dialect,
+    renamed: Annotated[
+        bool, typer.Option("--renamed", help="Draw every task again with its names replaced.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Attempts graded at once.")] = 2,
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run model-written code without isolation.")
@@ -49,11 +52,13 @@ def command(
     """
     from toprope.climb.evaluate import Evaluation, evaluate
     from toprope.climb.subjects import find_subjects
+    from toprope.forge.neutral import neutral
     from toprope.sandbox import lacking, open_sandbox
     from toprope.tasks import load_environments, load_taskset, refuse_foreign
 
     environments = load_environments(taskset)
-    asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature)
+    rename = neutral if renamed else None
+    asked = Evaluation(load_taskset(taskset), split, tier, draws, limit, seed, temperature, rename)
     refuse_foreign(asked.tasks(), environments, lacking)
     to_stderr = partial(typer.echo, err=True)
     found = find_subjects(subjects or [], endpoints or [], dialect=dialect, say=to_stderr)
@@ -108,7 +113,10 @@ def _print(result: dict[str, Any]) -> None:
     for subject in result["subjects"][1:]:
         gains = [_gain((subject["gain"] or {}).get(tier)) for tier in tiers]
         table.add_row(f"{subject['name']} − the first", *gains, "")
+    _add_renamed(table, result, tiers)
     Console(width=None if Console().is_terminal else 160).print(table)
+    if result["renamed"]:
+        typer.echo(_told_twins(result["renamed"]))
     for subject in result["subjects"]:
         told = ", ".join(f"{count} {name}" for name, count in subject["outcomes"].items())
         typer.echo(f"{subject['name']}: {told}; {subject['seconds']:.0f} s")
@@ -118,6 +126,30 @@ def _print(result: dict[str, Any]) -> None:
                 f"ALARM: {subject['name']} passed {baits['alarms']} of {baits['draws']} draws of "
                 "impossible tasks; do not trust its pass rates", fg="red",
             )  # fmt: skip
+
+
+def _add_renamed(table: Table, result: dict[str, Any], tiers: list[str]) -> None:
+    """Add what the tasks gave with their names replaced, beside the very tasks as they are."""
+    for subject in result["subjects"]:
+        if (found := subject["renamed"]) is None:
+            continue
+        name = subject["name"]
+        for words, key in (("renamed", "tiers"), ("the same as they are", "as_they_are")):
+            rates = [_rate((found[key] or {}).get(tier)) for tier in tiers]
+            at_k = ((found[key] or {}).get("all") or {}).get("pass@k")
+            table.add_row(f"{name}, {words}", *rates, percent(at_k))
+        for words, key in (
+            ("renamed − as they are", "difference"),
+            ("renamed − the first", "gain"),
+        ):
+            gains = [_gain((found[key] or {}).get(tier)) for tier in tiers]
+            if key == "difference" or found[key]:
+                table.add_row(f"{name}, {words}", *gains, "")
+
+
+def _told_twins(twins: dict[str, Any]) -> str:
+    left = ", ".join(f"{count} {why}" for why, count in twins["dropped"].items())
+    return f"renamed: {twins['tasks']} tasks proven; left out: {left or 'none'}"
 
 
 def _rate(point: dict[str, Any] | None) -> str:

@@ -19,6 +19,7 @@ from toprope.ledger.rows import (
     TRAIN,
     TRAINING_SIDE,
     Evidence,
+    Meter,
 )
 from toprope.ledger.states import Transition
 from toprope.ledger.store import Ledger
@@ -125,6 +126,12 @@ def moves_after(
         else:
             moves.append(states.after_draws(task_id, state, draws.get(task_id, [])))
     return moves
+
+
+def meter_teacher(ledger: Ledger, iteration: int, tokens: int) -> None:
+    """Book what a teacher's model computed for so many tokens, where its size is known."""
+    size = float(ledger.facts().get("teacher_parameters") or 0)
+    ledger.record_meters([Meter(iteration, "teacher", flops=2 * size * tokens)] if tokens else [])
 
 
 def diagnose(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:

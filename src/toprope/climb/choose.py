@@ -61,6 +61,15 @@ def bait_plans(taskset: Taskset, seed: int, purpose: str) -> list[Plan]:
     return [Plan(task, purpose, _BAIT_DRAWS) for task in chosen]
 
 
+def control_size(share: float, cold: int, *, dealt: int = 0, marked: int = 0) -> int:
+    """Return how many of newly cold tasks are never seeded, so that the share holds over all.
+
+    `marked` of `dealt` tasks that cold tests found cold before are so already: a few tasks at a
+    time would otherwise round to none, always.
+    """
+    return min(cold, max(0, round(share * (dealt + cold)) - marked))
+
+
 def spread(tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks with the first of every source function before any second."""
     turns: dict[str, int] = {}

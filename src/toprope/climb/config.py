@@ -20,6 +20,7 @@ from toprope.climb.settings import (
     Evaluation,
     Ladder,
     Limits,
+    Pool,
     Section,
     Seeding,
     Student,
@@ -42,6 +43,7 @@ class ClimbConfig(Section):
     turns: Turns = Turns()
     teacher: Teacher = Teacher()
     cold_start: ColdStart = ColdStart()
+    pool: Pool = Pool()
     seeding: Seeding = Seeding()
     ladder: Ladder = Ladder()
     climbing: Climbing = Climbing()
@@ -67,6 +69,7 @@ class ClimbConfig(Section):
     @model_validator(mode="after")
     def _no_contradictions(self) -> ClimbConfig:
         self._seeding_contradictions()
+        self._pool_contradictions()
         self._ladder_contradictions()
         self._teacher_contradictions()
         self._sampler_contradictions()
@@ -87,6 +90,16 @@ class ClimbConfig(Section):
             )
         if seeding.on == "set_aside" and not seeding.set_aside:
             raise ValueError("seeding.on is 'set_aside' but seeding.set_aside is 0: raise it")
+        if seeding.later and seeding.later >= seeding.demonstrations:
+            raise ValueError(
+                "seeding.later is kept of seeding.demonstrations and leaves nothing of them for "
+                "the first round: lower it"
+            )
+        if seeding.later and seeding.on != "cold":
+            raise ValueError(
+                "seeding.later is for tasks that are cold later, but seeding.on is "
+                f"{seeding.on!r}: take out one of them"
+            )
         if seeding.replay and not seeding.pilot_tasks:
             raise ValueError(
                 "seeding.replay imitates what a look after seeding found but seeding.pilot_tasks "
@@ -97,14 +110,37 @@ class ClimbConfig(Section):
                 "seeding.demonstrations is set but ladder.rungs has no 6: take out one of them"
             )
 
+    def _pool_contradictions(self) -> None:
+        pool = self.pool
+        if pool.reserve and not pool.grow_below:
+            raise ValueError(
+                "pool.reserve holds tasks back but pool.grow_below is 0, so that they would never "
+                "be drawn: raise it, or take out pool.reserve"
+            )
+        if pool.grow_below and not pool.reserve:
+            raise ValueError(
+                "pool.grow_below is set but pool.reserve is 0, so that nothing can join the pool: "
+                "raise pool.reserve"
+            )
+        if pool.reserve and self.seeding.on != "cold":
+            raise ValueError(
+                f"seeding.on is {self.seeding.on!r}, a control on a pool that stays as it is: take "
+                "out pool.reserve"
+            )
+
     def _ladder_contradictions(self) -> None:
         rungs, looks_again = self.ladder.rungs, self._looks_again()
-        asking = [rung for rung in rungs if rung in (3, 4)]
+        asking = [rung for rung in rungs if rung in (3, 4, 5)]
         if asking and self.teacher.kind in ("none", "form"):
             raise ValueError(
                 f"rung {asking[0]} needs someone who knows the fix but teacher.kind is "
                 f"{self.teacher.kind!r}: "
                 "name a teacher, or take it out of ladder.rungs"
+            )
+        if 5 in rungs and not self.turns.dialect:
+            raise ValueError(
+                "rung 5 takes over after some turns, and a student without turns.dialect answers "
+                "once: set turns.dialect, or take 5 out of ladder.rungs"
             )
         self._whitebox_contradictions()
         if len(rungs) > 1 and rungs != (0, 6) and not looks_again:

@@ -15,9 +15,11 @@ from toprope.climb.distilling import Distiller
 from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters
 from toprope.climb.play import Plan, Player, Plays
+from toprope.climb.reserve import held_back
 from toprope.climb.rundir import RunDir
 from toprope.climb.seedpool import divided
 from toprope.climb.status import Watch
+from toprope.climb.texts import Texts
 from toprope.ladder.ladder import Ladder
 from toprope.ladder.rung import Cold
 from toprope.ledger import states
@@ -45,11 +47,15 @@ class Crew:
     heldout: Sequence[Task]
     teacher: Teacher | None = None
     distiller: Distiller | None = None
+    suite: Texts | None = None
     version: int = 0
     episodes: list[Episode] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.train, _ = divided(self.taskset.split(Split.TRAIN), self.config)
+        pool, _ = divided(self.taskset.split(Split.TRAIN), self.config)
+        self.reserve = held_back(self.taskset, self.config)
+        waiting = {task.id for task in self.reserve}
+        self.train = [task for task in pool if task.id not in waiting]
         self.dev = self.taskset.split(Split.DEV)[: self.config.evaluation.dev_tasks]
         self.by_id = {task.id: task for task in self.taskset.tasks}
 
@@ -80,9 +86,9 @@ class Crew:
         self.episodes += [episode for group in groups for episode in group]
 
     def ever_cold(self) -> list[str]:
-        """Return the tasks that the cold test found cold, in taskset order."""
+        """Return the tasks that were ever found cold, in taskset order."""
         found = {c.task_id for c in self.ledger.transitions() if c.after is State.COLD}
-        return [task.id for task in self.train if task.id in found]
+        return [task.id for task in self.taskset.split(Split.TRAIN) if task.id in found]
 
     def cold(self) -> list[Cold]:
         """Return the cold and parked tasks as the ladder wants to see them."""

@@ -15,11 +15,13 @@ from typing import Any
 
 from toprope.climb import choose
 from toprope.climb.play import Plan
+from toprope.climb.renamed import Rename, Twins, compared, make_twins
 from toprope.climb.start import task_row
 from toprope.climb.subjects import Subject
 from toprope.grading import ALARM, Admission, Grader, admit
 from toprope.ledger import points
 from toprope.ledger.points import Tally
+from toprope.ledger.rows import TaskRow
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
 from toprope.terms import Outcome, Split, Task, Tier, TopropeError, Verdict
@@ -34,7 +36,10 @@ class NothingToEvaluate(TopropeError):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is asked of every subject. `limit` 0 takes all tasks."""
+    """What is asked of every subject. `limit` 0 takes all tasks.
+
+    With `rename` every task is also drawn as that function gives it back, names replaced.
+    """
 
     taskset: Taskset
     split: Split = Split.HELDOUT
@@ -43,6 +48,7 @@ class Evaluation:
     limit: int = 0
     seed: int = 0
     temperature: float = 1.0
+    rename: Rename | None = None
 
     def tasks(self) -> list[Task]:
         """Return the tasks, drawn evenly over the tiers and new source functions first.
@@ -78,27 +84,11 @@ def evaluate(
         raise NothingToEvaluate("name at least one run, checkpoint, model or --endpoint")
     grader = Grader(sandbox)
     tasks, admission = _sound(evaluation.tasks(), grader)
-    baits = _sound_baits(evaluation, grader)
+    plans = _sound_baits(evaluation, grader)
     rows = [task_row(task, at) for at, task in enumerate(tasks)]
-    told, first = [], None
-    for subject in subjects:
-        began = time.monotonic()
-        verdicts, alarms = _play(evaluation, subject, tasks, baits, grader, tell)
-        tallies = {task_id: _tally(found) for task_id, found in verdicts.items()}
-        first = tallies if first is None else first
-        outcomes = Counter(str(v.outcome) for found in verdicts.values() for v in found)
-        told.append(
-            {
-                "name": subject.name,
-                "source": subject.source,
-                "tiers": points.by_tier(tallies, rows, evaluation.draws),
-                "gain": None if tallies is first else points.gains(first, tallies, rows),
-                "outcomes": dict(sorted(outcomes.items())),
-                "impossible": alarms,
-                "sampled_tokens": subject.sampled_tokens,
-                "seconds": round(time.monotonic() - began, 3),
-            }
-        )
+    rename = evaluation.rename
+    twins = make_twins(tasks, rename, sandbox) if rename else None
+    found = [_play(evaluation, one, tasks, twins, plans, sandbox, tell) for one in subjects]
     return {
         "taskset": {"name": evaluation.taskset.name, "hash": evaluation.taskset.hash},
         "split": str(evaluation.split),
@@ -111,7 +101,14 @@ def evaluate(
         "temperature": evaluation.temperature,
         "isolated": sandbox.walls.isolated,
         "mutator": points.mutator(rows),
-        "subjects": told,
+        "renamed": twins.told() if twins else None,
+        "subjects": [
+            {
+                **_told(one, found[0], rows, evaluation.draws),
+                "renamed": _told_renamed(one, found[0], rows, evaluation.draws) if twins else None,
+            }
+            for one in found
+        ],
     }
 
 
@@ -128,35 +125,90 @@ def _sound(tasks: Sequence[Task], grader: Grader) -> tuple[list[Task], Admission
     return kept, admission
 
 
+Verdicts = dict[str, list[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """What a subject did: its tasks, their twins, and how draws of impossible tasks went."""
+
+    subject: Subject
+    verdicts: Verdicts
+    renamed: Verdicts
+    baits: dict[str, int] | None
+    seconds: float
+
+
+def _told(one: _Played, first: _Played, rows: list[TaskRow], draws: int) -> dict[str, Any]:
+    tallies = _tallies(one.verdicts)
+    outcomes = Counter(str(v.outcome) for found in one.verdicts.values() for v in found)
+    gain = None if one is first else points.gains(_tallies(first.verdicts), tallies, rows)
+    return {
+        "name": one.subject.name,
+        "source": one.subject.source,
+        "tiers": points.by_tier(tallies, rows, draws),
+        "gain": gain,
+        "outcomes": dict(sorted(outcomes.items())),
+        "impossible": one.baits,
+        "sampled_tokens": one.subject.sampled_tokens,
+        "seconds": one.seconds,
+    }
+
+
+def _told_renamed(one: _Played, first: _Played, rows: list[TaskRow], draws: int) -> dict[str, Any]:
+    base = None if one is first else _tallies(first.renamed)
+    return compared(_tallies(one.verdicts), _tallies(one.renamed), base, rows, draws)
+
+
 def _play(
     evaluation: Evaluation,
     subject: Subject,
     tasks: Sequence[Task],
+    twins: Twins | None,
     baits: Sequence[Plan],
-    grader: Grader,
+    sandbox: Sandbox,
     tell: Tell,
-) -> tuple[dict[str, list[Verdict]], dict[str, int] | None]:
-    """Return every task's verdicts, played in parts so that progress can be told.
+) -> _Played:
+    """Have a subject answer every task and every twin.
 
-    And how many draws of impossible tasks there were, and how many passed one.
+    A twin has its task's id, so that whoever remembers verdicts is another one.
     """
-    part = max(1, subject.at_once // evaluation.draws)
-    total = len(tasks) * evaluation.draws
-    verdicts: dict[str, list[Verdict]] = {}
+    began = time.monotonic()
+    renamed = twins.tasks if twins else ()
+    total = (len(tasks) + len(renamed)) * evaluation.draws
     tell(subject.name, 0, total)
     try:
-        for at in range(0, len(tasks), part):
-            plans = [Plan(task, PURPOSE, evaluation.draws) for task in tasks[at : at + part]]
-            groups = subject.play(
-                plans, grader, seed=evaluation.seed, temperature=evaluation.temperature
-            )
-            for plan, group in zip(plans, groups, strict=True):
-                verdicts[plan.task.id] = group
-            tell(subject.name, len(verdicts) * evaluation.draws, total)
+        grader = Grader(sandbox)
+        verdicts = _play_tasks(evaluation, subject, tasks, grader, (0, total), tell)
         alarms = _play_baits(evaluation, subject, baits, grader)
+        at = len(tasks) * evaluation.draws
+        again = _play_tasks(evaluation, subject, renamed, Grader(sandbox), (at, total), tell)
     finally:
         subject.close()
-    return verdicts, alarms
+    return _Played(subject, verdicts, again, alarms, round(time.monotonic() - began, 3))
+
+
+def _play_tasks(
+    evaluation: Evaluation,
+    subject: Subject,
+    tasks: Sequence[Task],
+    grader: Grader,
+    so_far: tuple[int, int],
+    tell: Tell,
+) -> Verdicts:
+    """Return every task's verdicts, played in parts so that progress can be told."""
+    part = max(1, subject.at_once // evaluation.draws)
+    done, total = so_far
+    verdicts: Verdicts = {}
+    for at in range(0, len(tasks), part):
+        plans = [Plan(task, PURPOSE, evaluation.draws) for task in tasks[at : at + part]]
+        groups = subject.play(
+            plans, grader, seed=evaluation.seed, temperature=evaluation.temperature
+        )
+        for plan, group in zip(plans, groups, strict=True):
+            verdicts[plan.task.id] = group
+        tell(subject.name, done + len(verdicts) * evaluation.draws, total)
+    return verdicts
 
 
 def _sound_baits(evaluation: Evaluation, grader: Grader) -> list[Plan]:
@@ -174,6 +226,10 @@ def _play_baits(
     groups = subject.play(plans, grader, seed=evaluation.seed, temperature=evaluation.temperature)
     verdicts = [verdict for group in groups for verdict in group]
     return {"draws": len(verdicts), "alarms": sum(v.why == ALARM for v in verdicts)}
+
+
+def _tallies(verdicts: Verdicts) -> dict[str, Tally]:
+    return {task_id: _tally(found) for task_id, found in verdicts.items()}
 
 
 def _tally(verdicts: Sequence[Verdict]) -> Tally:

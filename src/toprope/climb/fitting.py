@@ -13,12 +13,17 @@ from typing import Any, TypeVar
 
 from toprope.climb.journal import Unkept
 from toprope.climb.meters import Meters
-from toprope.learn.faults import memory_ran_out
 from toprope.learn.fit import Fit
-from toprope.learn.footprint import weigh
+from toprope.learn.footprint import Footprint, mask_bytes, weigh
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import rehearse
-from toprope.policy.device import CPU, free_memory, give_memory_back, on_device
+from toprope.policy.device import (
+    CPU,
+    free_memory,
+    give_memory_back,
+    memory_ran_out,
+    on_device,
+)
 from toprope.terms import TopropeError
 
 Say = Callable[[str], None]
@@ -123,9 +128,14 @@ class Fitting:
 
     def _weighed(self, rows: Sequence[GroupRow], fit: Fit) -> Fit:
         free = free_memory(self.device)
+        weighed = dict[tuple[int, int], Footprint]()
         while free is not None:
             piece = max(fit.pieces(rows), key=lambda one: one[0].width * len(one))
-            needs = weigh(self.model, piece).of(fit)
+            needs, alike = mask_bytes(piece), (piece[0].width, len(piece))
+            if needs <= _SHARE * free:
+                if alike not in weighed:
+                    weighed[alike] = weigh(self.model, piece)
+                needs = weighed[alike].of(fit)
             if needs <= _SHARE * free:
                 return fit
             told = f" (it needs {needs / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free)"

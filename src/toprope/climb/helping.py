@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from toprope.climb import choose, measure, retelling
+from toprope.climb import books, choose, measure, retelling
 from toprope.climb.crew import Crew
 from toprope.climb.practice import practise
 from toprope.climb.replay import replay
+from toprope.climb.rounds import ROUND, later_round
 from toprope.ladder.ladder import DEMONSTRATION
 from toprope.ladder.rung import Help
 from toprope.ledger.queries import TAUGHT
-from toprope.ledger.rows import FORM, FRESH, SELF, Meter, RungUse, Seed, TeacherCall
+from toprope.ledger.rows import FORM, FRESH, SELF, RungUse, Seed, TeacherCall
 from toprope.ledger.states import parked
-from toprope.terms import Attempt, State
+from toprope.terms import State
 
 Tell = Callable[[int, str], None]
 ASKED = "asked"  # the note of an iteration in which demonstrations were asked for
@@ -48,11 +49,11 @@ def help_cold(crew: Crew, iteration: int, tell: Tell) -> bool:
         elif help_.rung in practised:
             given.append(help_)
         asked = asked or bool(help_.attempts)
-    if crew.teacher is not None and (crew.teacher.ended or asked):
-        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     if given:
         tell(iteration, f"helping {sum(len(help_.practice) for help_ in given)} tasks")
         practise(crew, iteration, given, KINDS[crew.config.teacher.kind])
+    if crew.teacher is not None and (crew.teacher.ended or asked):
+        crew.ledger.note(iteration, ENDED, crew.teacher.ended)
     park(crew, iteration)
     if not _taught(crew, iteration):
         crew.ledger.note(iteration, "quiet", {"reason": quiet_reason(crew)})
@@ -69,8 +70,8 @@ def demonstrate(crew: Crew, iteration: int, help_: Help) -> None:
 def quiet_reason(crew: Crew) -> str:
     """Return why no teacher was asked.
 
-    nothing_cold, parked, no_teacher, budget, unreachable or exhausted. The budget is that of the
-    teacher, or of demonstrations.
+    nothing_cold, parked, no_teacher, budget, unreachable, later or exhausted. The budget is that
+    of the teacher, or of demonstrations.
     """
     now = crew.ledger.counts()
     if not now[State.COLD] and not now[State.PARKED]:
@@ -88,7 +89,12 @@ def quiet_reason(crew: Crew) -> str:
         "SELECT count(*) FROM seeds WHERE rung = ?", [DEMONSTRATION]
     ).fetchone()[0]
     wanted = crew.config.seeding.demonstrations
-    return "budget" if wanted and used >= wanted else "exhausted"
+    if wanted and used >= wanted:
+        return "budget"
+    kept = later_round(crew.ledger.db, crew.config)
+    asked = kept.asked if kept is not None else ()
+    open_ = any(not c.never_seeded and c.task.id not in asked for c in crew.cold())
+    return "later" if kept is not None and open_ else "exhausted"
 
 
 def park(crew: Crew, iteration: int) -> None:
@@ -177,6 +183,8 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
     """Book what the teacher was asked, at its price as if it had been asked live."""
     if help_.attempts and help_.rung == DEMONSTRATION:
         crew.ledger.note(iteration, ASKED, help_.rung)
+        if crew.config.seeding.later:
+            crew.ledger.note(iteration, ROUND, sorted({a.task_id for a in help_.attempts}))
     live = KINDS[crew.config.teacher.kind] == FRESH
     crew.ledger.record_teacher_calls(
         TeacherCall(
@@ -185,12 +193,5 @@ def _book_calls(crew: Crew, iteration: int, help_: Help) -> None:
         )
         for a in help_.attempts
     )  # fmt: skip
-    _meter(crew, help_.attempts)
-
-
-def _meter(crew: Crew, attempts: tuple[Attempt, ...]) -> None:
-    tokens = sum(a.prompt_tokens + a.completion_tokens for a in attempts)
-    if tokens and crew.config.teacher.kind != "reference":
-        size = float(crew.ledger.facts().get("teacher_parameters") or 0)
-        row = Meter(crew.meters.iteration, "teacher", flops=2 * size * tokens)
-        crew.ledger.record_meters([row])
+    tokens = sum(a.prompt_tokens + a.completion_tokens for a in help_.attempts)
+    books.meter_teacher(crew.ledger, crew.meters.iteration, tokens)

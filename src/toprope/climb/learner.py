@@ -86,7 +86,8 @@ class Learner:
         self.dialect = DIALECTS[config.student.dialect]
         self.meters, self.shape = meters, shape
         self.optimiser = MasterAdam(model, exact=exact)
-        first = Fit(config.student.most_train_tokens)
+        most = config.student.most_train_tokens
+        first = Fit(most, pairs_per_token=shape.pairs_per_token)
         self.fitting = Fitting(first, model, self.optimiser, meters)
         self.health = Health()
         coin = config.climbing.coin

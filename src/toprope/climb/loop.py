@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books, choose, forcing, graduation, helping, measure
+from toprope.climb import (
+    books,
+    choose,
+    forcing,
+    forgetting,
+    graduation,
+    growing,
+    helping,
+    measure,
+)
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
@@ -67,8 +76,9 @@ class Climb:
         self.tell(0, f"held-out before: {len(crew.heldout)} tasks")
         settings = crew.config.evaluation
         measure.evaluate(crew, 0, BEFORE, crew.heldout, settings.before_draws)
+        forgetting.draw(crew, 0)
         self.tell(0, f"cold test: {len(self.tested())} tasks x {crew.config.cold_start.draws}")
-        groups = measure.cold_test(crew, 0)
+        groups = measure.cold_test(crew, 0, self.tested())
         crew.ledger.note(0, "diagnosis", books.diagnose(groups))
         self.tell(0, "the same with the protocol granted")
         measure.protocol_granted(crew, 0)
@@ -111,9 +121,10 @@ class Climb:
         return proofs
 
     def iterate(self, iteration: int) -> None:
-        """Help the cold, choose, sample, grade, record, move, learn, checkpoint, evaluate."""
+        """Grow a thin pool, help the cold, choose, sample, grade, record, move, learn, evaluate."""
         crew = self.crew
         crew.meters.iteration = iteration
+        growing.grow(crew, iteration, self.set_aside, self.tell)
         seeded = self.help(iteration)
         report, groups = None, list[list[Episode]]()
         if not seeded:
@@ -149,6 +160,7 @@ class Climb:
             self.tell(iteration, f"held-out after seeding: {len(crew.heldout)} tasks")
             draws = crew.config.evaluation.seeded_draws
             measure.evaluate(crew, iteration, AFTER_SEEDING, crew.heldout, draws)
+            forgetting.draw_seeded(crew, iteration)
         if not seeded:
             forcing.force(crew, iteration, self.tell)
         return seeded
@@ -201,6 +213,7 @@ class Climb:
         crew.meters.iteration = iteration
         self.tell(iteration, f"held-out after: {len(crew.heldout)} tasks")
         measure.evaluate(crew, iteration, AFTER, crew.heldout, crew.config.evaluation.after_draws)
+        forgetting.draw(crew, iteration)
         self.tell(iteration, "the frozen base, given the same draws")
         measure.frozen_base(crew, iteration)
         graduation.judge(crew, iteration)

@@ -11,6 +11,7 @@ from toprope.climb import admit, books, choose
 from toprope.climb.crew import Crew
 from toprope.climb.play import Plan
 from toprope.grading import ALARM, Proof, prove_many
+from toprope.ledger import pool
 from toprope.ledger.rows import (
     BASE,
     COLD,
@@ -74,14 +75,14 @@ def evaluate_dev(crew: Crew, iteration: int) -> float | None:
     return sum(rewards) / len(rewards) if rewards else None
 
 
-def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
-    """Draw the zero-success test, place its tasks, and mark the never-seeded quarter.
+def cold_test(crew: Crew, iteration: int, tasks: Sequence[Task]) -> list[list[Episode]]:
+    """Draw the zero-success test of unseen tasks, place them, and mark the never-seeded quarter.
 
     Returns each task's episodes as they count, with those that were drawn once more.
     """
     settings = crew.config.cold_start
-    before = crew.ledger.states(t.id for t in crew.train[: settings.tasks])
-    tested = [t for t in crew.train[: settings.tasks] if before[t.id] is State.UNSEEN]
+    before = crew.ledger.states(t.id for t in tasks)
+    tested = [t for t in tasks if before[t.id] is State.UNSEEN]
     crew.ledger.mark_tested(task.id for task in tested)
     plans = [Plan(task, COLD, settings.draws) for task in tested]
     drawn = crew.play(plans, iteration)
@@ -89,11 +90,13 @@ def cold_test(crew: Crew, iteration: int) -> list[list[Episode]]:
     groups = _draw_lost_again(crew, iteration, plans, groups)
     ids = [task.id for task in tested]
     moves = books.moves_after(crew.ledger, COLD, ids, needed=settings.draws)
+    dealt, marked = pool.control(crew.ledger.db)
     crew.ledger.record_transitions(iteration, moves)
     now = crew.ledger.states(ids)
     cold = [task for task in tested if now[task.id] is State.COLD]
-    kept_out = round(settings.never_seeded * len(cold))
-    control = choose.random_part(cold, kept_out, crew.config.seed, "never seeded")
+    kept_out = choose.control_size(settings.never_seeded, len(cold), dealt=dealt, marked=marked)
+    name = f"never seeded {iteration}" if iteration else "never seeded"
+    control = choose.random_part(cold, kept_out, crew.config.seed, name)
     crew.ledger.mark_never_seeded(task.id for task in control)
     return groups
 

@@ -47,6 +47,11 @@ class Shape:
             frozen_head=0 if model.lm_head.weight.requires_grad else head,
         )
 
+    @property
+    def pairs_per_token(self) -> int:
+        """How many query-key pairs of each layer and head cost what a token's matrices do."""
+        return self.body // (2 * self.layers * self.width)
+
     def forward(self, positions: float, pairs: float, logits: float) -> float:
         """Return the FLOPs of a forward pass.
 

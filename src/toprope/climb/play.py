@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from toprope.climb.actions import read_action
-from toprope.climb.graded import graded
+from toprope.climb.graded import Grading, Wanted, grading
 from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
 from toprope.grading import Grader
 from toprope.harness.dialect import Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
-from toprope.policy.asks import Ask, Sampler, Work
+from toprope.policy.asks import Ask, Ended, Sampler, Work
 from toprope.terms import Completion, Episode, Mode, Outcome, Task, Verdict
 
 
@@ -82,7 +82,11 @@ class Plays(Protocol):
 
 @dataclass
 class Player:
-    """Plays episodes of tasks with a sampler and a grader, in one dialect."""
+    """Plays episodes of tasks with a sampler and a grader, in one dialect.
+
+    With `overlap` an episode is graded from when it ends, while others are still sampled. That
+    moves time and nothing else: tokens, verdicts, their order and the journal are the same.
+    """
 
     dialect: Dialect
     tokenizer: Any
@@ -91,6 +95,7 @@ class Player:
     ledger: Journal
     meters: Meters
     shape: Shape
+    overlap: bool = False
 
     def play(
         self,
@@ -106,35 +111,33 @@ class Player:
         """Return the episodes of each plan, in order, token-exact and graded."""
         granted = mode is Mode.GRANTED
         asks = [self._ask(plan, iteration, granted) for plan in plans]
-        with self.meters.phase(phase):
-            completions = self._sample(asks, version, temperature, granted)
-            count_draws(self.meters, self.shape, self.sampler, phase, asks, completions)
-            self.meters.count(phase, episodes=len(completions))
-        by_id = {completion.episode_id: completion for completion in completions}
-        pairs = [
-            (plan, ask.prompt_ids, by_id[episode])
+        with grading(self.grader, self.ledger) as grades:
+            ended = self._handing_in(grades, plans, asks) if self.overlap else None
+            with self.meters.phase(phase):
+                completions = self._sample(asks, version, temperature, granted, ended)
+                count_draws(self.meters, self.shape, self.sampler, phase, asks, completions)
+                self.meters.count(phase, episodes=len(completions))
+            with self.meters.phase("grade"):
+                drawn = self._judged(grades, plans, asks, completions)
+        return [
+            [
+                Episode(
+                    id=completion.episode_id,
+                    task_id=plan.task.id,
+                    version=version,
+                    mode=mode,
+                    rung=rung,
+                    prompt_ids=ask.prompt_ids,
+                    sampled_ids=completion.ids,
+                    logprobs=completion.logprobs,
+                    text=self._text(plan, completion),
+                    stop=completion.stop,
+                    verdict=verdict,
+                )
+                for completion, verdict in (drawn[episode] for episode in ask.episode_ids)
+            ]
             for plan, ask in zip(plans, asks, strict=True)
-            for episode in ask.episode_ids
         ]
-        with self.meters.phase("grade"):
-            verdicts = self._grade([(plan, completion) for plan, _, completion in pairs])
-        episodes = iter(
-            Episode(
-                id=completion.episode_id,
-                task_id=plan.task.id,
-                version=version,
-                mode=mode,
-                rung=rung,
-                prompt_ids=prompt,
-                sampled_ids=completion.ids,
-                logprobs=completion.logprobs,
-                text=self._text(plan, completion),
-                stop=completion.stop,
-                verdict=verdict,
-            )
-            for (plan, prompt, completion), verdict in zip(pairs, verdicts, strict=True)
-        )
-        return [[next(episodes) for _ in ask.episode_ids] for ask in asks]
 
     def _ask(self, plan: Plan, iteration: int, granted: bool) -> Ask:
         """Return what is asked of the sampler; a begun answer is the prompt's end.
@@ -155,7 +158,12 @@ class Player:
         )
 
     def _sample(
-        self, asks: list[Ask], version: int, temperature: float, constrain: bool
+        self,
+        asks: list[Ask],
+        version: int,
+        temperature: float,
+        constrain: bool,
+        ended: Ended | None,
     ) -> list[Completion]:
         """Sample what follows a draft and what does not, each by itself."""
         parts = [ask for ask in asks if ask.draft_ids], [ask for ask in asks if not ask.draft_ids]
@@ -164,7 +172,7 @@ class Player:
             for part in parts
             if part
             for completion in self.sampler.sample(
-                part, version=version, temperature=temperature, constrain=constrain
+                part, version=version, temperature=temperature, constrain=constrain, ended=ended
             )
         ]
 
@@ -173,31 +181,51 @@ class Player:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
         return self.dialect.ended(text, plan.task)
 
-    def _grade(self, pairs: list[tuple[Plan, Completion]]) -> list[Verdict]:
-        """Return a verdict per completion; only well-formed, unjournalled ones are run."""
-        verdicts: dict[str, Verdict] = {}
-        wanted: list[tuple[str, Task, Mapping[str, str]]] = []
+    def _handing_in(self, grades: Grading, plans: Sequence[Plan], asks: Sequence[Ask]) -> Ended:
+        """Return what has an episode graded as it ends."""
+        plan_of = {e: p for p, ask in zip(plans, asks, strict=True) for e in ask.episode_ids}
+        return lambda done: self._hand_in(grades, [(plan_of[done.episode_id], done)])
+
+    def _judged(
+        self,
+        grades: Grading,
+        plans: Sequence[Plan],
+        asks: Sequence[Ask],
+        completions: Sequence[Completion],
+    ) -> dict[str, tuple[Completion, Verdict]]:
+        """Return each completion with its verdict, by episode; hands in what was not so far."""
+        by_id = {completion.episode_id: completion for completion in completions}
+        pairs = [(p, by_id[e]) for p, a in zip(plans, asks, strict=True) for e in a.episode_ids]
+        self._hand_in(grades, pairs)
+        verdicts = grades.verdicts([_key(completion) for _, completion in pairs])
+        return {c.episode_id: (c, v) for (_, c), v in zip(pairs, verdicts, strict=True)}
+
+    def _hand_in(self, grades: Grading, pairs: Sequence[tuple[Plan, Completion]]) -> None:
+        """Have well-formed answers graded that were not handed in yet; settle the others."""
+        wanted: list[Wanted] = []
         for plan, completion in pairs:
+            key = _key(completion)
+            if key in grades:
+                continue
             task, text = plan.task, self._text(plan, completion)
             read = read_action(self.dialect, task, text, completion.stop)
             if isinstance(read, Verdict):
-                verdicts[self._key(completion)] = read
+                grades.settle(key, read)
             else:
-                wanted.append((self._key(completion), task, read))
-        verdicts.update(graded(self.grader, self.ledger, wanted))
-        return [verdicts[self._key(completion)] for _, completion in pairs]
-
-    @staticmethod
-    def _key(completion: Completion) -> str:
-        """Return the journal's key: the episode and what it sampled, should that ever differ."""
-        sampled = hashlib.sha256(repr(completion.ids).encode()).hexdigest()[:16]
-        return f"{completion.episode_id}:{sampled}"
+                wanted.append((key, task, read))
+        grades.begin(wanted)
 
     def regrade(self, pairs: Sequence[tuple[Task, Episode]]) -> list[bool | None]:
         """Return whether each passed episode passes in a fresh sandbox again; None: ours failed."""
         with self.meters.phase("grade"):
             items = [(e.id, task, self.dialect.parse(e.text, task)) for task, e in pairs]
             return passes_again(self.grader, items)
+
+
+def _key(completion: Completion) -> str:
+    """Return the journal's key: the episode and what it sampled, should that ever differ."""
+    sampled = hashlib.sha256(repr(completion.ids).encode()).hexdigest()[:16]
+    return f"{completion.episode_id}:{sampled}"
 
 
 def passes_again(

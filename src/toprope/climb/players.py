@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
+from toprope.climb.overlapping import overlaps
 from toprope.climb.play import Player, Plays
 from toprope.climb.turndeeds import Deeds
 from toprope.climb.turnplay import TurnPlayer
@@ -15,6 +17,7 @@ from toprope.harness.dialect import DIALECTS
 from toprope.harness.turns import TURN_DIALECTS, TurnLimits
 from toprope.harness.turns.template import Template
 from toprope.policy.asks import Sampler
+from toprope.policy.device import threads
 
 
 def open_player(
@@ -33,7 +36,8 @@ def open_player(
     """
     if not config.turns.dialect:
         dialect = DIALECTS[config.student.dialect]
-        return Player(dialect, tokenizer, sampler, grader, journal, meters, shape)
+        overlap = overlaps(config, threads(), len(os.sched_getaffinity(0)))
+        return Player(dialect, tokenizer, sampler, grader, journal, meters, shape, overlap)
     over_turns = TURN_DIALECTS[config.turns.dialect]
     deeds = Deeds(over_turns, grader.sandbox, journal, turn_limits(config), grader.retries)
     return TurnPlayer(

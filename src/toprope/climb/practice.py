@@ -1,9 +1,9 @@
-"""Carries out the groups that rungs 1 to 4 and 7 give: draws, learns, and books what it took.
+"""Carries out the groups that rungs 1 to 5 and 7 give: draws, learns, and books what it took.
 
 A plain group is drawn first, as evidence: a task that it thaws gets no help any more. Then
 come the helped groups, one step of reinforcement on them apart from the live tasks', the
-imitation of what the student found by itself, and last the steps towards a teacher that
-reads along.
+imitation of what the student found by itself or a teacher finished, and last the steps towards
+a teacher that reads along.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from toprope.climb import books
 from toprope.climb.crew import Crew
 from toprope.climb.distilling import Read
 from toprope.climb.play import Plan, Player
+from toprope.climb.takingover import Taken, take_over, taken_successes
 from toprope.harness.encode import begun_ids, prompt_ids
 from toprope.harness.lines import express
 from toprope.harness.turns.stream import laid_out
@@ -52,6 +53,7 @@ class _Round:
     helped: list[Episode] = field(default_factory=list)
     learned: int = 0  # own tokens that a loss was taken on
     read: Read | None = None  # what a teacher that read along found
+    taken: Taken | None = None  # what a teacher that took over made of it
 
     @property
     def credit(self) -> bool:
@@ -64,6 +66,24 @@ class _Round:
         alone = self.practice.mode is Mode.PREFIXED and not self.practice.keep
         drawn = self.plain if alone or self.practice.mode is Mode.PLAIN else self.helped
         return [e for e in drawn if e.verdict.outcome is not Outcome.INFRA]
+
+    @property
+    def own_draws(self) -> list[Episode]:
+        """Return what the student itself sampled."""
+        return self.plain if self.taken else [*self.plain, *self.helped]
+
+    @property
+    def setting(self) -> str:
+        """Return what is booked of how it was helped."""
+        if self.taken:
+            return NOT_GIVEN if self.taken.unpaid and not self.results else self.taken.setting
+        return setting(self.read.nats) if self.read else self.practice.setting
+
+    @property
+    def teacher_tokens(self) -> int:
+        """Return what a teacher read and wrote, beside the attempts that were asked of it."""
+        told = self.taken.teacher_tokens if self.taken else 0
+        return told + (self.read.teacher_tokens if self.read else 0)
 
 
 def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bool:
@@ -85,8 +105,9 @@ def practise(crew: Crew, iteration: int, given: Sequence[Help], kind: str) -> bo
     for round_ in still:
         round_.cold = True
     _draw_helped(crew, iteration, still)
+    _finish(crew, iteration, still)
     _reinforce(crew, rounds)
-    _imitate_own(crew, iteration, still)
+    _imitate(crew, iteration, still, kind)
     _distil(crew, iteration, still)
     _book(crew, iteration, version, given, still, kind, time.monotonic() - began)
     return crew.version != version
@@ -123,6 +144,14 @@ def _draw_helped(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
             round_.helped += group
 
 
+def _finish(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
+    """Let a teacher finish failing episodes of the plain groups of rung 5."""
+    mine = [r for r in rounds if r.practice.mode is Mode.TAKEN]
+    taken = take_over(crew, iteration, [(r.practice, r.plain) for r in mine])
+    for round_, one in zip(mine, taken, strict=True):
+        round_.taken, round_.helped = one, one.episodes
+
+
 def _plans(crew: Crew, round_: _Round) -> list[Plan]:
     """Return the helped draws of a round; none where nothing is left to help with."""
     asked, size = round_.practice, crew.config.climbing.group
@@ -153,8 +182,9 @@ def _reinforce(crew: Crew, rounds: Sequence[_Round]) -> None:
         if round_.practice.mode is Mode.RETRIED:
             continue  # what it finds is imitated on the plain prompt, not reinforced on this one
         plain = credited(round_.plain) if round_.credit else round_.plain
-        groups += [group for group in (plain, round_.helped) if group]
-        for group in (plain, round_.helped):
+        helped = [] if round_.taken else round_.helped  # what a teacher finished is imitated
+        groups += [group for group in (plain, helped) if group]
+        for group in (plain, helped):
             if len({e.verdict.reward for e in group}) > 1:
                 round_.learned += sum(len(e.sampled_ids) for e in group)
     if not groups:
@@ -179,20 +209,26 @@ def _credit(episode: Episode) -> float:
     return credit(verdict.outcome, passed, passed + failed)
 
 
-def _imitate_own(crew: Crew, iteration: int, rounds: Sequence[_Round]) -> None:
-    """Imitate distinct verified successes of retries, as answers to the plain prompt."""
+def _imitate(crew: Crew, iteration: int, rounds: Sequence[_Round], kind: str) -> None:
+    """Imitate distinct verified successes: of retries as answers to the plain prompt, and those
+    that a teacher finished, on its turns.
+    """
     demos: list[Demonstration] = []
     seeds: list[Seed] = []
     epochs, most = crew.config.seeding.epochs, crew.config.seeding.per_task
     for round_ in rounds:
-        if round_.practice.mode is not Mode.RETRIED:
-            continue
-        for demo in own_successes(crew, round_.helped)[:most]:
-            tokens = len(demo.ids) * epochs
+        found: list[Demonstration] = []
+        if round_.practice.mode is Mode.RETRIED:
+            found = own_successes(crew, round_.helped)[:most]
+        elif round_.taken:
+            found = taken_successes(round_.taken)
+        whose = kind if round_.taken else SELF
+        for demo in found:
+            tokens = crew.learner.own_tokens(demo) * epochs
             round_.learned += tokens
             demos.append(demo)
             seeds.append(
-                Seed(iteration, 0, demo.task.id, round_.rung, demo.attempt_id, SELF, tokens)
+                Seed(iteration, 0, demo.task.id, round_.rung, demo.attempt_id, whose, tokens)
             )
     if demos:
         crew.learner.imitate(demos, seed=crew.config.seed)
@@ -257,12 +293,11 @@ def _book(
             iteration=iteration,
             task_id=r.practice.task.id,
             rung=r.rung,
-            teacher_tokens=asked.get((r.rung, r.practice.task.id), 0)
-            + (r.read.teacher_tokens if r.read else 0),
-            student_tokens=r.learned + sum(len(e.sampled_ids) for e in (*r.plain, *r.helped)),
+            teacher_tokens=asked.get((r.rung, r.practice.task.id), 0) + r.teacher_tokens,
+            student_tokens=r.learned + sum(len(e.sampled_ids) for e in r.own_draws),
             before_s=r.before.successes,
             before_n=r.before.draws,
-            setting=setting(r.read.nats) if r.read else r.practice.setting,
+            setting=r.setting,
             version=version,
             helped_s=sum(e.verdict.outcome is Outcome.PASSED for e in r.results),
             helped_n=len(r.results),

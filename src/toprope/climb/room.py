@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toprope.climb.settings import Student
-from toprope.learn.faults import device_lost, memory_ran_out
-from toprope.policy.device import find_device, free_memory
+from toprope.policy.device import device_lost, find_device, free_memory, memory_ran_out
 from toprope.policy.load import stored_parameters
 from toprope.terms import TopropeError
 

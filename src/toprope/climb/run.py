@@ -59,7 +59,13 @@ def climb(
         resumed = (run / LEDGER_NAME).exists()
         express = retell.express if config.turns.dialect else lines.express
         teacher = make_teacher(
-            config.teacher, sandbox, held, resumed=resumed, say=say, express=express
+            config.teacher,
+            sandbox,
+            held,
+            resumed=resumed,
+            say=say,
+            express=express,
+            talk=config.turns.context if 5 in config.ladder.rungs else 0,
         )
         folder = RunDir(run)
         folder.claim(config)

@@ -15,8 +15,8 @@ TEACHER_LIMITS = (
     "max_tokens", "max_calls", "max_usd", "key_variable", "concurrency", "requests_per_minute",
     "tokens_per_minute", "tries", "back_off_s", "connect_s", "read_s", "total_s", "threads",
 )  # fmt: skip
-RUNGS = (0, 1, 2, 3, 4, 6, 7)
-TURN_RUNGS = (0, 1, 6)  # those that help episodes over turns
+RUNGS = (0, 1, 2, 3, 4, 5, 6, 7)
+TURN_RUNGS = (0, 1, 5, 6)  # those that help episodes over turns
 DEFAULT_STUDENT = "qwen2.5-coder-0.5b-instruct"
 
 
@@ -126,9 +126,24 @@ class ColdStart(Section):
     never_seeded: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
 
+class Pool(Section):
+    """Training tasks that are held back, and join the pool when little of it still teaches.
+
+    That is when, of its tasks that are untried, live or mastered, fewer than the share
+    `grow_below` are untried or live and not solved whole the last time. 0: it never grows.
+    """
+
+    reserve: Count = 0
+    held: Literal["random", "hardest"] = "random"
+    grow_below: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grow_by: Positive = 16
+
+
 class Seeding(Section):
     """Demonstrations: how many, and the supervised steps on them.
 
+    `later` of them are kept for rounds that follow the first after at least `later_after`
+    iterations each, on tasks that are cold then and were not asked about.
     `replay` is how many of the student's own successes of a task are imitated after them.
     `on` says to which tasks: the `cold` ones, `random` ones of the pool, or those that
     `set_aside` keeps out of it. The last two are controls. `forced_share` is what a fork makes
@@ -136,6 +151,8 @@ class Seeding(Section):
     """
 
     demonstrations: Count = 48
+    later: Count = 0
+    later_after: Positive = 10
     on: Literal["cold", "random", "set_aside"] = "cold"
     set_aside: Count = 0
     forced_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -181,7 +198,10 @@ class Climbing(Section):
 
 
 class Evaluation(Section):
-    """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out."""
+    """What is measured on frozen checkpoints. `dev_every` 0 leaves dev out.
+
+    `forgetting` names the fixed texts of the forgetting suite, "" for none.
+    """
 
     heldout_tasks: Count = 120
     before_draws: Positive = 4
@@ -191,11 +211,14 @@ class Evaluation(Section):
     dev_draws: Positive = 2
     dev_every: Count = 0
     frozen_base_draws: Count = 16
+    forgetting: str = "default"
     window: Positive = 5
 
 
 class Limits(Section):
-    """When a run ends. `minutes` 0 means steps alone decide, which a deterministic run needs.
+    """When a run ends, and what it may use; `minutes` 0 means steps alone decide.
+
+    A deterministic run needs that.
 
     `flops` are those of the student outside evaluation, with `count_teacher` the teacher's
     too; 0 sets no limit.
@@ -209,3 +232,4 @@ class Limits(Section):
     checkpoint_every: Positive = 10
     threads: Count = 0
     sandbox_workers: Positive = 2
+    overlap: Literal["auto", "on", "off"] = "auto"

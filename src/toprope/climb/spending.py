@@ -5,17 +5,17 @@ It asks nobody and spends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.journal import TeacherAnswers
+from toprope.climb.reserve import held_back
 from toprope.climb.seedpool import divided
 from toprope.climb.teacher import budget, price
 from toprope.ladder.attempts import ASKING, ATTEMPTS
 from toprope.ledger.journal import Journal
 from toprope.ledger.store import JOURNAL_NAME
-from toprope.tasks import load_taskset
+from toprope.tasks import Taskset, load_taskset
 from toprope.teacher.account import Account
 from toprope.teacher.forecast import Forecast, Range, forecast
 from toprope.teacher.protocol import Budget, Spend
@@ -41,7 +41,7 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
         return []
     section, taskset = config.teacher, load_taskset(config.taskset)
     helps = bool({int(rung) for rung in ASKING} & {*config.ladder.rungs})
-    asked = _asked_about(taskset.split(Split.TRAIN), config, helps)
+    asked = _asked_about(taskset, config, helps)
     limits = budget(section)
     told = forecast(
         asked,
@@ -74,28 +74,33 @@ def before_spending(config: ClimbConfig, run: Path) -> list[str]:
     return lines
 
 
-def _asked_about(train: Sequence[Task], config: ClimbConfig, helps: bool) -> list[Task]:
+def _asked_about(taskset: Taskset, config: ClimbConfig, helps: bool) -> list[Task]:
     """Return as many tasks as the teacher can be asked about.
 
     Hints and prefixes can be of any task of the pool, for one that was live may turn cold.
     """
-    pool, aside = divided(train, config)
+    pool, aside = divided(taskset.split(Split.TRAIN), config)
     if config.seeding.on == "set_aside":
         return [*aside, *pool] if helps else aside
     if helps or config.seeding.on == "random" or config.seeding.forced_share:
         return pool
-    tested = pool[: config.cold_start.tasks]
-    return tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
+    waiting = {task.id for task in held_back(taskset, config)}
+    tested = [task for task in pool if task.id not in waiting][: config.cold_start.tasks]
+    asked = tested[: round(len(tested) * (1 - config.cold_start.never_seeded))]
+    return [t for t in pool if t.id in waiting] + asked if config.seeding.later else asked
 
 
 def _purposes(config: ClimbConfig, helps: bool) -> str:
     parts = []
     if config.seeding.demonstrations:
-        parts.append(f"up to {config.seeding.demonstrations} demonstrations")
+        later = f", {config.seeding.later} of them later" if config.seeding.later else ""
+        parts.append(f"up to {config.seeding.demonstrations} demonstrations{later}")
     if config.seeding.forced_share:
         parts.append("demonstrations of the live tasks solved least, as often as the fork asks")
     if helps:
-        parts.append("hints and prefixes (rungs 3 and 4) for whatever is cold, within the limits")
+        parts.append(
+            "hints, prefixes and fixes (rungs 3 to 5) for whatever is cold, within the limits"
+        )
     parts.append(f"at most {ATTEMPTS} attempts at a task, each paid once")
     return "; ".join(parts)
 

@@ -22,14 +22,18 @@ from toprope.climb.longest import longest_row
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Plays
 from toprope.climb.players import open_player
+from toprope.climb.reserve import held_back
 from toprope.climb.room import require_room
+from toprope.climb.rounds import later_round
 from toprope.climb.rundir import RunDir, RunDirError
 from toprope.climb.rungs import build_ladder
 from toprope.climb.sampling import behind, open_sampler
 from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
 from toprope.climb.teacher import price
+from toprope.climb.texts import load_texts
 from toprope.grading import Grader
+from toprope.ledger.pool import HELD_BACK
 from toprope.ledger.rows import TaskRow
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.policy.adapters import add_adapters
@@ -64,6 +68,7 @@ def assemble(
     Raises:
         TopropeError: the student does not fit in memory, or what it needs is missing.
     """
+    suite = load_texts(config.evaluation.forgetting)
     memory.keep_freed_memory()
     if config.limits.threads:
         torch.set_num_threads(config.limits.threads)
@@ -123,6 +128,7 @@ def assemble(
             tokenizer,
             lambda: ledger.last_note(ASKED) is not None,
             lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
+            later=lambda: later_round(ledger.db, config),
             may_read=distiller.may_read if distiller is not None else lambda: True,
         ),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
@@ -130,6 +136,7 @@ def assemble(
         heldout=heldout,
         teacher=teacher,
         distiller=distiller,
+        suite=suite,
     )
 
 
@@ -158,7 +165,10 @@ def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
     if ledger.facts().get("taskset") is None:
         ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
         _, aside = divided(taskset.split(Split.TRAIN), config)
-        ledger.set_aside(task.id for task in aside)
+        waiting = held_back(taskset, config)
+        ledger.set_aside(task.id for task in (*aside, *waiting))
+        if waiting:
+            ledger.record_facts({HELD_BACK: len(waiting)})
 
 
 def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:

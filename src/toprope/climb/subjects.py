@@ -82,6 +82,7 @@ class ModelSubject:
     ) -> list[list[Verdict]]:
         """Return the verdicts of each plan's episodes, in order."""
         player = self._player = self._player or self._load(grader, seed)
+        player.grader = grader
         groups = player.play(plans, iteration=0, version=0, phase=PHASE, temperature=temperature)
         self.sampled_tokens = int(player.meters.counts[PHASE]["sampled_tokens"])
         return [[episode.verdict for episode in group] for group in groups]

@@ -35,10 +35,12 @@ def make_teacher(
     resumed: bool,
     say: Say,
     express: Express = lines.express,
+    talk: int = 0,
 ) -> Teacher | None:
     """Return the teacher, or None where nobody teaches; what it needs ends with `held`.
 
-    `express` writes what it verified as an action of the student's.
+    `express` writes what it verified as an action of the student's; `talk` is the most tokens that
+    a talk over turns may have, for which a server of ours makes room.
 
     Raises:
         TeacherError: it cannot be opened. A climb that is `resumed` goes on without an endpoint
@@ -51,7 +53,7 @@ def make_teacher(
     return open_teacher(
         section.kind,
         recording=section.recording,
-        endpoint=_endpoint(section, held, say) if section.kind in LIVE else None,
+        endpoint=_endpoint(section, held, say, talk) if section.kind in LIVE else None,
         budget=budget(section),
         price=price(section),
         answer_tokens=section.answer_tokens,
@@ -97,7 +99,7 @@ def open_endpoint(
     )
 
 
-def _endpoint(section: settings.Teacher, held: ExitStack, say: Say) -> Endpoint:
+def _endpoint(section: settings.Teacher, held: ExitStack, say: Say, talk: int) -> Endpoint:
     if section.kind == "openai":
         endpoint = open_endpoint(section, say)
     else:
@@ -106,7 +108,7 @@ def _endpoint(section: settings.Teacher, held: ExitStack, say: Say) -> Endpoint:
             ServerSettings(
                 threads=section.threads,
                 slots=section.concurrency,
-                context_per_slot=MOST_PROMPT + section.answer_tokens,
+                context_per_slot=max(MOST_PROMPT, talk) + section.answer_tokens,
             ),
         )
         url = held.enter_context(server).url

@@ -7,7 +7,7 @@ nothing of states or of learning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toprope.climb.graded import graded
@@ -15,14 +15,14 @@ from toprope.climb.journal import Journal
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.play import Plan, count_draws, passes_again
 from toprope.climb.turndeeds import Deeds
-from toprope.climb.underway import ENDS, UnderWay
+from toprope.climb.underway import ENDS, SILENT, UnderWay
 from toprope.grading import Grader
 from toprope.harness.turns.act import SUBMITTED
-from toprope.harness.turns.dialects import TurnDialect
+from toprope.harness.turns.dialects import TurnDialect, reads
 from toprope.harness.turns.play import opening
 from toprope.harness.turns.retell import final_files
 from toprope.harness.turns.state import handed_in, packed, unpacked
-from toprope.harness.turns.stream import Stream
+from toprope.harness.turns.stream import Stream, laid_out, own_turns
 from toprope.harness.turns.template import Template
 from toprope.policy.asks import Ask, Sampler
 from toprope.terms import Completion, Episode, Mode, Task, Verdict
@@ -36,6 +36,16 @@ class Told:
     task: Task
     action: str
     messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The first `turns` turns of an episode, from which another, called `name`, goes on."""
+
+    name: str
+    task: Task
+    episode: Episode
+    turns: int
 
 
 @dataclass
@@ -109,6 +119,65 @@ class TurnPlayer:
             for one, t in zip(running, told, strict=True)
             for wanted in [final_files(t.task, t.action)]
         ]
+
+    def handed_over(self, begun: Sequence[Begun]) -> list[UnderWay | None]:
+        """Return episodes that go on from others' first turns, of which nothing is own.
+
+        What these did is in the journal. None where it came out differently this time.
+        """
+        again = [UnderWay(b.task, b.episode.id, b.episode.id, b.episode.prompt_ids) for b in begun]
+        said = [own_turns(b.episode.sampled_ids, b.episode.observed)[: b.turns] for b in begun]
+        with self.meters.phase("grade"):
+            for turn in range(max(map(len, said), default=0)):
+                doing = []
+                for one, turns in zip(again, said, strict=True):
+                    if not one.end and turn < len(turns):
+                        one.hear(turns[turn])
+                        one.cut = not self.template.ended(one.said)
+                        doing.append((one, self.template.text(one.said)))
+                self._do(doing)
+        return [
+            one.renamed(b.name) if not one.end and _went_so(one, b.episode) else None
+            for one, b in zip(again, begun, strict=True)
+        ]
+
+    def finish(
+        self,
+        running: Sequence[UnderWay],
+        speak: Callable[[Sequence[UnderWay]], Sequence[str | None]],
+        *,
+        version: int,
+        mode: Mode,
+        rung: str,
+    ) -> list[Episode]:
+        """Return the episodes as another finished them, graded; own are the turns it is copied in.
+
+        `speak` gives the next message of each, None for one of which it has no more to say.
+        """
+        while open_ := [one for one in running if not one.end]:
+            with self.meters.phase("teacher"):
+                messages = speak(open_)
+            said = [(one, m) for one, m in zip(open_, messages, strict=True) if m is not None]
+            for one, message in zip(open_, messages, strict=True):
+                if message is None:
+                    one.end = SILENT
+                else:
+                    self._told(one, message)
+            with self.meters.phase("grade"):
+                self._do(said)
+        with self.meters.phase("grade"):
+            verdicts = self._verdicts(running)
+        return [_episode(one, verdicts[one.id], version, mode, rung) for one in running]
+
+    def _told(self, one: UnderWay, message: str) -> None:
+        """Add another's turn: own where a student could say it so, and it does something new."""
+        ids = self.template.answer(message)
+        one.cut = len(ids) > self.longest
+        again = bool(one.turns) and one.turns[-1].text == message
+        if one.cut or again or not reads(self.dialect, message):
+            one.hear(ids)
+        else:
+            one.say(ids)
 
     def _begin(self, plan: Plan, iteration: int) -> list[UnderWay]:
         ids = plan.episode_ids(iteration)
@@ -186,6 +255,12 @@ def turn_asks(running: Sequence[UnderWay]) -> list[Ask]:
         )
         for context, group in alike.items()
     ]
+
+
+def _went_so(one: UnderWay, episode: Episode) -> bool:
+    """Return whether what was said and seen is what an episode's fields hold, token by token."""
+    whole = laid_out(episode.sampled_ids, episode.logprobs, episode.observed).ids
+    return tuple(one.stream.ids) == whole[: len(one.stream.ids)]
 
 
 def _came_to(one: UnderWay) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from toprope.harness.turns.play import Turn, TurnLimits, exceeded
 from toprope.harness.turns.stream import Stream
 from toprope.terms import Outcome, Task, Verdict
 
-LOST, CRASHED = "lost", "crashed"
+LOST, CRASHED, SILENT = "lost", "crashed", "silent"
 ENDS = {
     "turns": Verdict(Outcome.LIMIT, 0.0, "ran out of turns (turns.most)"),
     "tokens": Verdict(Outcome.LIMIT, 0.0, "ran out of tokens (turns.tokens)"),
@@ -21,8 +21,9 @@ ENDS = {
     "malformed": Verdict(Outcome.MALFORMED, 0.0, "said nothing that is an action"),
     CRASHED: Verdict(Outcome.FAILED, 0.0, "ended the sandbox's worker twice"),
     LOST: Verdict(Outcome.INFRA, 0.0, "a turn could not be sampled or done"),
+    SILENT: Verdict(Outcome.INFRA, 0.0, "the teacher that had taken over gave no more turns"),
 }
-"""What episodes are worth that ended without handing anything in; only `lost` is ours."""
+"""What episodes are worth that ended without handing anything in; `lost` and `silent` are ours."""
 
 
 class UnderWay:
@@ -46,6 +47,14 @@ class UnderWay:
         """Whether there is something to grade."""
         return self.end == SUBMITTED
 
+    def renamed(self, id: str) -> UnderWay:
+        """Return an episode that goes on from here under another name, and forgets this one."""
+        other = UnderWay(self.task, id, id, self.stream.prompt_ids, end=self.end)
+        other.stream.see(self.stream.ids)
+        other.files, other.turns, other.said = self.files, list(self.turns), self.said
+        other.seconds = self.seconds
+        return other
+
     def turn_name(self, name: str) -> str:
         """Return the name of its next turn, from its id or its random numbers' name."""
         return f"{name}#{len(self.turns)}"
@@ -59,6 +68,11 @@ class UnderWay:
         """Add a turn's own tokens."""
         self.said = tuple(ids)
         self.stream.say(ids, logprobs)
+
+    def hear(self, ids: Sequence[int]) -> None:
+        """Add a turn that is read and not learned from: what another said, or must not be said."""
+        self.said = tuple(ids)
+        self.stream.see(ids)
 
     def take(self, text: str, acted: Acted | None, limits: TurnLimits) -> None:
         """Add what became of a turn (None: we failed to do it), and end where a limit is met."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
 from toprope.climb.helping import ASKED
 from toprope.climb.pastrun import PastRun
+from toprope.climb.rounds import later_round
 from toprope.climb.rungs import build_ladder
 from toprope.climb.seedpool import divided
 from toprope.ladder.ladder import DEMONSTRATION, Ladder
 from toprope.ladder.rung import Cold, Rung
-from toprope.ledger import queries
+from toprope.ledger import pool, queries
 from toprope.ledger.diagnosis import Diagnosis
 from toprope.ledger.rows import NOT_GIVEN, TaskRow
 from toprope.ledger.schema import explained, open_for_reading
@@ -69,10 +71,12 @@ def why(run: Path, task_id: str) -> str:
 
 def _state(db: sqlite3.Connection, task: TaskRow) -> str:
     changes = queries.transitions(db, task.task_id)
-    if not changes:
-        return f"{task.task_id} is unseen"
-    since = f"{task.task_id} is {changes[-1].after} since iteration {changes[-1].iteration}"
-    return f"{since} ({changes[-1].reason})"
+    told = f"{task.task_id} is unseen"
+    if changes:
+        since = f"{task.task_id} is {changes[-1].after} since iteration {changes[-1].iteration}"
+        told = f"{since} ({changes[-1].reason})"
+    joined = pool.joined(db).get(task.task_id)
+    return told if joined is None else f"{told}; it joined the pool in iteration {joined}"
 
 
 def _evidence(db: sqlite3.Connection, task_id: str) -> str:
@@ -105,6 +109,8 @@ def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     when = "the run has ended, but next would be" if ended else "next"
     if task.task_id in _set_aside(config):
         return "it is set aside from the pool: it may be a seed, and is never drawn"
+    if not pool.holds(db, task.task_id):
+        return "it is held back, until little of the pool teaches and its turn comes to join"
     state = queries.states(db, [task.task_id])[task.task_id]
     if state in NEXT:
         return f"{when}: {NEXT[state]}"
@@ -112,7 +118,8 @@ def _next(db: sqlite3.Connection, config: ClimbConfig, task: TaskRow) -> str:
     (one,) = cold_tasks(db, {t.id: t for t in tasks if t.id == task.task_id})
     asked = queries.last_note(db, ASKED) is not None
     teacher = None if config.teacher.kind == "none" else _Unasked()
-    ladder = build_ladder(config, teacher, None, lambda: asked)
+    later = partial(later_round, db, config)
+    ladder = build_ladder(config, teacher, None, lambda: asked, later=later)
     return f"{DIAGNOSES[one.diagnosis]}; {when}: {_action(ladder, one)}"
 
 

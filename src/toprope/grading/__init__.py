@@ -4,6 +4,7 @@ Knows tasks and sandboxes, never a model.
 """
 
 from toprope.grading.admission import Admission, admit
+from toprope.grading.batch import Batch
 from toprope.grading.calls import canonical, comparable, observe_calls
 from toprope.grading.grader import Grader
 from toprope.grading.prove import Fault, Proof, prove, with_runner
@@ -14,6 +15,7 @@ from toprope.grading.verdict import ALARM, UngradableTask, grade
 __all__ = [
     "ALARM",
     "Admission",
+    "Batch",
     "Fault",
     "Grader",
     "Proof",

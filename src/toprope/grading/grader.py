@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 
-from toprope.grading.verdict import attempt_key, grade, real_changes
+from toprope.grading.batch import Batch
+from toprope.grading.verdict import grade
 from toprope.sandbox.protocol import Sandbox, WorkerDied
 from toprope.terms import InfraError, Outcome, Task, TopropeError, Verdict
 
@@ -43,21 +45,34 @@ class Grader:
 
         A failure of ours is retried, then `Outcome.INFRA`. Raises `GradingFails`.
         """
-        keys = [attempt_key(task, real_changes(task, changes)) for _, task, changes in items]
-        distinct = dict(zip(keys, items, strict=True))
-        verdicts = {} if fresh else {k: self._known[k] for k in distinct if k in self._known}
-        missing = {key: item for key, item in distinct.items() if key not in verdicts}
-        with ThreadPoolExecutor(self.sandbox.workers, "grader") as pool:
-            judged = pool.map(lambda item: self._judge(item[1], item[2]), missing.values())
-            verdicts.update(zip(missing, judged, strict=True))
-        self._remember({key: verdicts[key] for key in missing})
-        return [verdicts[key] for key in keys]
+        with self.batch(fresh) as batch:
+            return self.verdicts(batch, [batch.add(task, changes) for _, task, changes in items])
 
-    def _judge(self, task: Task, changes: Mapping[str, str]) -> Verdict:
+    @contextmanager
+    def batch(self, fresh: bool = False) -> Iterator[Batch]:
+        """Open a batch for attempts to be judged in the background, until the block ends."""
+        batch = Batch(self._judge, self.sandbox.workers, {} if fresh else self._known)
+        try:
+            yield batch
+        finally:
+            batch.close()
+
+    def verdicts(self, batch: Batch, keys: Sequence[str]) -> list[Verdict]:
+        """Wait for the verdicts on a batch's attempts, by the keys that `add` returned, in order.
+
+        What is noted of them depends on the order of the keys, never on who was judged first.
+        Raises `GradingFails`.
+        """
+        verdicts, given = batch.wait(keys)
+        self._remember(given)
+        return verdicts
+
+    def _judge(self, task: Task, changes: Mapping[str, str], over: threading.Event) -> Verdict:
         deaths = 0
         last = ""
         for attempt in range(self.retries + 1):
-            time.sleep(_FIRST_PAUSE_S * (2**attempt - 1))
+            if over.wait(_FIRST_PAUSE_S * (2**attempt - 1)):
+                raise CancelledError
             try:
                 return grade(task, changes, self.sandbox)
             except WorkerDied as error:

@@ -11,7 +11,7 @@ from toprope.teacher.protocol import BudgetExhausted, Teacher
 from toprope.terms import Attempt, Outcome, Task
 
 ATTEMPTS = 8
-ASKING = ("3", "4")  # the rungs that ask for one attempt, and share it
+ASKING = ("3", "4", "5")  # the rungs that ask for one attempt, and share it
 
 Usable = Callable[[Task, str], bool]
 

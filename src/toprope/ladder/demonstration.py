@@ -1,4 +1,4 @@
-"""Rung 6, demonstrations: verified teacher attempts, imitated by cross-entropy, few and once.
+"""Rung 6, demonstrations: verified teacher attempts, imitated by cross-entropy, few.
 
 A seed's real yield is what it thaws by transfer, so a small, diverse part of the cold pool
 is seeded (one bug a source function first) and the rest is only looked at again. Tasks
@@ -7,7 +7,8 @@ marked as never seeded are the control and are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from toprope.ladder.attempts import ATTEMPTS
 from toprope.ladder.rung import Cold, Demonstration, Help, one_function_first
@@ -15,11 +16,23 @@ from toprope.teacher.protocol import BudgetExhausted, Teacher
 from toprope.terms import Attempt, Outcome, Task
 
 
+class Later(NamedTuple):
+    """How many demonstrations are left for later rounds, and whom earlier ones asked about.
+
+    `due` says whether the next round may be given now.
+    """
+
+    left: int
+    asked: Collection[str]
+    due: bool
+
+
 class Demonstrate:
     """Asks the teacher for up to `wanted` demonstrations, `per_task` distinct ones a task.
 
-    Gives up for good once the teacher was asked, which `asked` tells from what is booked; a
-    teacher that had no answer at all, and so left nothing to book, is not asked again either.
+    That is one round, and over once the teacher was asked, which `asked` tells from what is
+    booked; a teacher that had no answer at all, and so left nothing to book, is not asked again
+    either. `later` tells what is kept for rounds after it, on tasks that nobody was asked about.
     `usable` says whether a verified action has a form in the student's dialect. Two controls
     need more: `pool` gives other tasks to demonstrate on than the cold ones (None: those), and
     `wanted_outcome` is FAILED where the form of an answer is shown and no right one.
@@ -37,14 +50,16 @@ class Demonstrate:
         wanted: int,
         per_task: int = 1,
         asked: Callable[[], bool] = lambda: False,
+        later: Callable[[], Later | None] = lambda: None,
         usable: Callable[[Task, str], bool] = lambda task, action: True,
         pool: Callable[[], Sequence[Cold] | None] = lambda: None,
         wanted_outcome: Outcome = Outcome.PASSED,
     ) -> None:
         self.teacher, self.wanted, self.per_task = teacher, wanted, per_task
-        self.asked, self.usable = asked, usable
+        self.asked, self.later, self.usable = asked, later, usable
         self.pool, self.wanted_outcome = pool, wanted_outcome
         self._spent = False
+        self._silent: set[str] = set()  # of later rounds: tasks of which nothing can be had
 
     def suits(self, cold: Cold) -> bool:
         """Return True: an answer shows form and fix."""
@@ -52,26 +67,32 @@ class Demonstrate:
 
     def gave_up(self, cold: Cold) -> bool:
         """Return whether the seeds are given, or cannot be had."""
-        return not self.waiting([cold])
+        if self.waiting([cold]):
+            return False
+        later = self.later()
+        return later is None or not (later.left and _open_to(cold, later.asked))
 
     def help(self, cold: Sequence[Cold], *, iteration: int) -> Help | None:
         """Return demonstrations for a diverse part of the cold tasks, or None if there is none."""
         if not self.waiting(cold):
             return None
-        pool = self.pool()
-        seedable = [c for c in (cold if pool is None else pool) if not c.never_seeded]
+        pool, (wanted, known) = self.pool(), self._round()
+        seedable = [c for c in (cold if pool is None else pool) if _open_to(c, known)]
+        first = not self.asked()
         found: list[Demonstration] = []
         asked: list[Attempt] = []
         unsolved: list[str] = []
         for task in [c.task for c in one_function_first(seedable)]:
-            if len(found) >= self.wanted:
+            if len(found) >= wanted:
                 break
             got, attempts = self.solve(task)
             asked += attempts
-            found += got[: self.wanted - len(found)]
+            found += got[: wanted - len(found)]
             if not got:
                 unsolved.append(task.id)
-        self._spent = not found
+            if not attempts and not first:
+                self._silent.add(task.id)
+        self._spent = first and not found
         if not asked:
             return None
         return Help(
@@ -83,8 +104,15 @@ class Demonstrate:
 
     def waiting(self, cold: Sequence[Cold]) -> bool:
         """Return whether there are seeds still to give, and cold tasks to give them to."""
-        open_ = bool(self.wanted) and not self._spent and not self.asked()
-        return open_ and any(not c.never_seeded for c in cold)
+        wanted, known = self._round()
+        return wanted > 0 and any(_open_to(c, known) for c in cold)
+
+    def _round(self) -> tuple[int, Collection[str]]:
+        """Return how many the round that is due may give, and on which tasks it may not."""
+        if not self.asked():
+            return 0 if self._spent else self.wanted, ()
+        later = self.later()
+        return (later.left, {*later.asked, *self._silent}) if later and later.due else (0, ())
 
     def solve(self, task: Task) -> tuple[list[Demonstration], list[Attempt]]:
         """Ask for attempts one at a time until enough distinct ones are verified."""
@@ -109,3 +137,7 @@ class Demonstrate:
             if len(found) >= self.per_task:
                 break
         return list(found.values()), asked
+
+
+def _open_to(cold: Cold, known: Collection[str]) -> bool:
+    return not cold.never_seeded and cold.task.id not in known

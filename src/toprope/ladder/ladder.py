@@ -14,9 +14,9 @@ class Ladder:
     """Rungs, cheapest first: a dearer rung sees a task only after more samples did not help.
 
     Of the rungs above, a task gets the cheapest that its diagnosis suits and that has not
-    given up on it, and leaves it with its first thaw. Demonstrations are given once: they wait
-    until no cheaper rung is at work, or until there are tasks enough for all of them; a dearer
-    rung than they are waits until they are given.
+    given up on it, and leaves it with its first thaw. Demonstrations are given once, or in
+    rounds: they wait until no cheaper rung is at work, or until there are tasks enough for all of
+    them; a dearer rung than they are waits until those that are due are given.
 
     Unless nearly the whole pool is malformed: then what is missing is the protocol, more
     samples of nothing help nobody, and the demonstrations see every cold task at once.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from toprope.harness.turns.stream import Laid
@@ -68,7 +69,8 @@ class Practice:
     """A group that a cold task is drawn and learned from, beside a plain one.
 
     `mode` says what help it gets: PLAIN none (`credit` or `distil` alone), HINTED the text `hint`,
-    PREFIXED the first `keep` tokens of `action`, RETRIED its own failing attempt. With
+    PREFIXED the first `keep` tokens of `action`, RETRIED its own failing attempt, TAKEN a teacher
+    that takes `share` of the turns of failing attempts, to `action` where it knows one. With
     `credit` the plain group's rewards are shares of the hidden tests (rung 1), with `distil`
     its tokens are drawn towards a teacher's distributions (rung 7).
     """
@@ -79,6 +81,7 @@ class Practice:
     hint: str = ""
     action: str = ""
     keep: int = 0
+    share: Fraction = Fraction(0)
     credit: bool = False
     distil: bool = False
     attempt_id: str = ""

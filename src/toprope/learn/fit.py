@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from math import sqrt
 from typing import Any
 
 from torch.utils.checkpoint import checkpoint
@@ -24,12 +25,14 @@ class Fit:
     `most_tokens` are the padded tokens of one backward pass (a row that is wider is a piece of
     its own); with `checkpointing` a layer is computed again in the backward pass instead of
     being kept (Chen et al. 2016, arXiv:1604.06174); `most_completions` of a group share a row,
-    0 for all of them.
+    0 for all of them. `pairs_per_token` says how many query-key pairs cost as much as one
+    token's matrices: with it long completions share a row only where that is less work.
     """
 
     most_tokens: int = 2048
     checkpointing: bool = False
     most_completions: int = 0
+    pairs_per_token: int = 0
 
     def pieces(self, rows: Sequence[GroupRow]) -> list[list[GroupRow]]:
         """Return the rows as the batches of one backward pass each."""
@@ -64,10 +67,24 @@ class Fit:
         return ", ".join(words)
 
     def _parts(self, row: GroupRow) -> list[GroupRow]:
-        G, most = len(row.completions), self.most_completions
-        if not most or most >= G:
+        G = len(row.completions)
+        most = min(self.most_completions or G, -(-G // self._worthwhile(row)))
+        if most >= G:
             return [row]
         return [_part(row, slice(at, at + most)) for at in range(0, G, most)]
+
+    def _worthwhile(self, row: GroupRow) -> int:
+        """Return into how many rows a group is cut with the least work.
+
+        With P tokens of prompt, W of completions and a token worth A pairs, k rows cost
+        k P A + k (P + W/k)^2 pairs beside what k does not change: least at
+        k = W / sqrt(P (P + A)).
+        """
+        if not self.pairs_per_token:
+            return 1
+        P = len(row.prompt_ids)
+        best = (row.width - P) / sqrt(P * (P + self.pairs_per_token))
+        return max(1, min(len(row.completions), int(best)))
 
 
 DEFAULT_FIT = Fit()

@@ -49,6 +49,11 @@ class Footprint:
         return self.checkpointed if fit.checkpointing else self.plain
 
 
+def mask_bytes(piece: Sequence[GroupRow]) -> int:
+    """Return what the mask of a packed piece takes alone, before anything is made."""
+    return len(piece) * max(row.width for row in piece) ** 2
+
+
 def weigh(model: Any, piece: Sequence[GroupRow]) -> Footprint:
     """Return what a step on one piece needs beyond the model and its master weights.
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from toprope.ledger import admissions, queries
+from toprope.ledger import admissions, pool, queries
 from toprope.ledger.points import share_of, tallies
 from toprope.ledger.rows import (
     AFTER,
@@ -32,7 +32,7 @@ from toprope.ledger.statistics import zero_success_power
 from toprope.terms import State
 
 DEFAULT_WINDOW = 5
-TRANSFER = "0"
+TRANSFER, DEMONSTRATED = "0", "6"
 
 
 def cold_start(
@@ -43,7 +43,8 @@ def cold_start(
     `planned` draws without a success make a task cold; None takes the most that one got.
     A task that infrastructure left with fewer and no success is `undecided`, not tested.
     """
-    found = tallies(db, COLD)
+    later = pool.joined(db)  # their cold tests are no part of the start
+    found = {t: tally for t, tally in tallies(db, COLD).items() if t not in later}
     draws = planned or max((tally.draws for tally in found.values()), default=0)
     live = {task_id for task_id, tally in found.items() if tally.successes}
     cold = {task_id for task_id, tally in found.items() if 0 < draws <= tally.draws} - live
@@ -172,7 +173,14 @@ def teacher(
         "share_by_window": windows,
         "quiet_reason": windows[-1]["reason"] if windows else None,
         "last_used_iteration": last,
+        "rounds": _rounds(db),
     }
+
+
+def _rounds(db: sqlite3.Connection) -> int:
+    """In how many iterations demonstrations were imitated."""
+    query = f"SELECT count(DISTINCT iteration) FROM seeds WHERE rung = ? AND {queries.TAUGHT}"
+    return int(db.execute(query, [DEMONSTRATED]).fetchone()[0])
 
 
 def tokens_read(db: sqlite3.Connection) -> int:

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from toprope.ledger import admissions, fork, queries
+from toprope.ledger import admissions, forgetting, fork, queries
 from toprope.ledger.accounts import teacher_windows
 from toprope.ledger.points import tallies
 from toprope.ledger.rows import AFTER, REVIEW, dev_purpose
@@ -55,7 +55,7 @@ def judge(db: sqlite3.Connection, window: int, known: Known | None) -> dict[str,
         "nothing_teacher_solves_out_of_reach": _within_reach(db, known),
         "not_inferior_to_teacher": _not_inferior(db, window, known),
         "no_regression": _no_regression(db),
-        "no_forgetting": Criterion(None, "no forgetting suite was drawn", {}),
+        "no_forgetting": _no_forgetting(db),
         "fork": _fork(db),
     }
     return {
@@ -186,6 +186,14 @@ def _no_regression(db: sqlite3.Connection) -> Criterion:
     why = f"{told}; above {REVIEWED:.0%} is asked"
     numbers = {"draws": drawn, "passed": passed, "lower95": lower}
     return Criterion(lower > REVIEWED, why, numbers)
+
+
+def _no_forgetting(db: sqlite3.Connection) -> Criterion:
+    """Whether the fixed texts are foreseen as well as by the frozen base, but for .02."""
+    found, last = forgetting.measured(db), queries.last_commit(db)
+    met, why = forgetting.judge(found, last.version if last else None)
+    numbers = ("difference", "lower95", "upper95", "before", "after", "texts", "tokens")
+    return Criterion(met, why, {key: found[key] for key in numbers} if found else {})
 
 
 def _past_teacher(db: sqlite3.Connection, known: Known | None) -> dict[str, Any]:

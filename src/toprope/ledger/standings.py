@@ -29,6 +29,7 @@ _LOOKS = (
 
 REGISTER = f"INSERT OR IGNORE INTO standings VALUES (?, '{State.UNSEEN}', {NEVER}, 0, ?)"
 SET_ASIDE = "UPDATE standings SET place = NULL WHERE task_id = ? AND place IS NOT NULL"
+TAKE_IN = "UPDATE standings SET place = ? WHERE task_id = ?"
 FOLLOW_MOVES = (
     "UPDATE standings SET state = coalesce((SELECT after FROM transitions "
     "WHERE task_id = standings.task_id ORDER BY iteration DESC, seq DESC LIMIT 1), "

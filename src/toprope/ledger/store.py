@@ -16,7 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
-from toprope.ledger import queries, standings
+from toprope.ledger import pool, queries, standings
 from toprope.ledger.digest import digest
 from toprope.ledger.journal import Journal
 from toprope.ledger.rows import (
@@ -110,6 +110,15 @@ class Ledger:
         self._outside_iteration("set_aside")
         self._write(standings.SET_ASIDE, ((t,) for t in task_ids))
         self._end("COMMIT")
+
+    def take_in(self, iteration: int, task_ids: Iterable[str], told: Mapping[str, Any]) -> None:
+        """Tasks that were set aside join the pool, noted with what is `told` of it.
+
+        Going back before the iteration undoes it, and the marks that they got since.
+        """
+        joining = list(task_ids)
+        self._write(standings.TAKE_IN, ((standings.place_of(t), t) for t in joining))
+        self.note(iteration, pool.GREW, {**told, "tasks": joining})
 
     def mark_tested(self, task_ids: Iterable[str]) -> None:
         """These tasks are the random part that the cold test is made on."""
@@ -229,6 +238,9 @@ class Ledger:
         """Go back to a committed iteration; journal, teacher calls and facts stay."""
         self.abandon()
         touched = self.db.execute(standings.TOUCHED_AFTER, [iteration, iteration]).fetchall()
+        joined = [(task_id,) for task_id in pool.joined(self.db, after=iteration)]
+        self._write(standings.SET_ASIDE, joined)
+        self._write("UPDATE tasks SET tested = 0, never_seeded = 0 WHERE task_id = ?", joined)
         for table in ITERATION_TABLES:
             self._write(f"DELETE FROM {table} WHERE iteration > ?", [(iteration,)])
         self._write(standings.FOLLOW_MOVES, touched)

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from toprope.ledger import accounts, admissions, points, queries
+from toprope.ledger import accounts, admissions, forgetting, points, pool, queries
 from toprope.ledger.graduation import with_fork
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, TaskRow
 from toprope.ledger.schema import explained, open_for_reading
@@ -59,11 +59,13 @@ def summarise(db: sqlite3.Connection) -> dict[str, Any]:
         },
         "cold_start": accounts.cold_start(db, train, known.get("cold_draws")),
         "states": {state.value: n for state, n in states.items()},
+        "pool": pool.grown(db, known.get(pool.HELD_BACK)),
         "thawed": accounts.thawed(db, train),
         "heldout": _heldout(db, admissions.counted(db, Split.HELDOUT)),
         "teacher": accounts.teacher(
             db, known.get("teacher"), window, priced=known.get("teacher_priced", True)
         ),
+        "forgetting": forgetting.measured(db),
         "graduation": _graduation(db),
         "compute": accounts.compute(db, known.get("peak_rss_gb")),
         "integrity": accounts.integrity(db),

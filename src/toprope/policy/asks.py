@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from toprope.terms import Completion
+
+Ended = Callable[[Completion], None]  # hears an episode's completion as it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,14 @@ class Sampler(Protocol):
         version: int = 0,
         temperature: float = 1.0,
         constrain: bool = False,
+        ended: Ended | None = None,
     ) -> list[Completion]:
-        """Return one completion per episode, in the order asked; `version` names the weights."""
+        """Return one completion per episode, in the order asked; `version` names the weights.
+
+        `ended` hears of episodes while others go on, in whatever order they end, and of none
+        twice; of one that it did not hear of, what is returned tells. It has to be quick, and
+        an error that it raises ends the call.
+        """
 
 
 class Keeping(Protocol):

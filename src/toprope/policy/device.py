@@ -17,6 +17,8 @@ from toprope.terms import TopropeError
 
 CPU = "cpu"
 _GROUP = Path("/sys/fs/cgroup")
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_NO_DEVICE = ("CUDA error", "HIP error", "device-side", "device is lost", "XPU error")
 
 
 class NoSuchDevice(TopropeError):
@@ -47,6 +49,11 @@ def find_device(name: str = CPU) -> torch.device:
     if device.type != CPU and (accelerator is None or device.type != accelerator.type):
         raise NoSuchDevice(_told(name, accelerator))
     return device
+
+
+def threads() -> int:
+    """Return how many of this machine's cores a model on its CPU computes with."""
+    return torch.get_num_threads()
 
 
 def describe_device(name: str = "auto") -> str:
@@ -112,6 +119,26 @@ def give_memory_back(device: torch.device) -> None:
         torch.accelerator.empty_cache()
 
 
+def memory_ran_out(error: BaseException) -> bool:
+    """Return whether an allocation was refused, on an accelerator or by the system."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _says(error, _NO_MEMORY)
+
+
+def device_lost(error: BaseException) -> bool:
+    """Return whether the accelerator failed in a way that no later call of it survives."""
+    if memory_ran_out(error):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and _says(error, _NO_DEVICE)
+
+
+def _says(error: BaseException, words: tuple[str, ...]) -> bool:
+    return any(word in str(error) for word in words)
+
+
 @contextmanager
 def on_device(model: Any) -> Iterator[None]:
     """Make new tensors on the model's device inside."""
@@ -126,23 +153,17 @@ def telling_failures(model: Any) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         device = next(model.parameters()).device
-        if _is_memory(error):
+        if memory_ran_out(error):
             raise OutOfMemory(
                 f"{device} has not the memory for even one episode: lower student.max_tokens, "
                 "show less of each task, or choose a smaller student"
             ) from error
-        if isinstance(error, torch.AcceleratorError):
+        if device_lost(error):
             raise DeviceLost(
                 f"{device} failed ({str(error).splitlines()[0]}): nothing that was committed is "
                 "lost; run the same command again, which goes on from there"
             ) from error
         raise
-
-
-def _is_memory(error: Exception) -> bool:
-    # On a CPU torch says so only in words.
-    words = "can't allocate memory" in str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or words
 
 
 def _accelerator() -> torch.device | None:

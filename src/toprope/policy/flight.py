@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from toprope.policy.asks import Ask, Work
+from toprope.policy.asks import Ask, Ended, Work
 from toprope.policy.cache import WORTH_THINNING, GroupCache
 from toprope.policy.draw import draw, greedy
 from toprope.policy.following import Draft, follow
@@ -25,6 +25,7 @@ from toprope.policy.guide import Guide
 from toprope.policy.opening import Opening
 from toprope.policy.retained import Kept, Retained, Stretch, Use, cropped
 from toprope.policy.spans import prefill
+from toprope.terms import Completion
 
 LOST = "lost"
 
@@ -47,6 +48,12 @@ class Row:
     stop: str | None = None
     known: tuple[Use, ...] = ()
     group: int = 0
+
+    @property
+    def completion(self) -> Completion:
+        """What it came to; for one that has ended."""
+        stop = self.stop or "length"
+        return Completion(self.episode_id, tuple(self.ids), tuple(self.logprobs), stop, self.copied)
 
     def restart(self) -> None:
         """Forget what was drawn: the same numbers will draw it again."""
@@ -75,9 +82,10 @@ class Flight:
         manner: Manner,
         retained: Retained,
         work: Work,
+        ended: Ended | None = None,
     ) -> None:
         self.model, self.guide, self.manner = model, guide, manner
-        self.retained, self.work = retained, work
+        self.retained, self.work, self.ended = retained, work, ended
         self.waiting = deque(groups)
         self.rows: list[Row] = []
         self.cache: GroupCache | None = None
@@ -116,7 +124,7 @@ class Flight:
         if not survivors:
             self.cache = None
         fresh = self._prefill(groups)
-        self._keep_ended(fresh, rows)
+        self._part_with(fresh, rows)
         if self.cache is None:
             self.cache, self.rows = fresh, rows
             return
@@ -144,7 +152,7 @@ class Flight:
         going = [row.stop is None for row in self.rows]
         drafted = bool(self.rows[0].ask.draft_ids)
         self._choose(hidden, self.rows, self.manner.constrain and not drafted)
-        self._keep_ended(cache, self.rows, going)
+        self._part_with(cache, self.rows, going)
 
     def _prefill(self, groups: list[list[Row]]) -> GroupCache:
         """Return a cache of groups that have begun: their first own token is drawn."""
@@ -183,13 +191,17 @@ class Flight:
             row.known, row.group = known, self._opened
         return ids[_size(known) :]
 
-    def _keep_ended(
+    def _part_with(
         self, cache: GroupCache, rows: Sequence[Row], going: Sequence[bool] = ()
     ) -> None:
-        """Keep what was computed of conversations whose turn has just ended."""
+        """Tell of rows that have just ended; what was computed of a conversation's turn is kept."""
         for at, row in enumerate(rows):
-            if row.turn_of and row.stop not in (None, LOST) and (not going or going[at]):
+            if row.stop is None or (going and not going[at]):
+                continue
+            if row.turn_of and row.stop != LOST:
                 self._keep(cache, at, row)
+            if self.ended is not None:
+                self.ended(row.completion)
 
     def _keep(self, cache: GroupCache, at: int, row: Row) -> None:
         """Keep a row's prompt, what it copied and what it has fed back; the last token was not."""

@@ -15,7 +15,7 @@ import torch
 
 from toprope.policy import attention
 from toprope.policy.adapters import without_adapters
-from toprope.policy.asks import Ask, Work
+from toprope.policy.asks import Ask, Ended, Work
 from toprope.policy.device import OutOfMemory, on_device, telling_failures
 from toprope.policy.flight import LOST, Flight, Manner, Row
 from toprope.policy.guide import Guide
@@ -63,13 +63,15 @@ class TorchSampler:
         version: int = 0,
         temperature: float = 1.0,
         constrain: bool = False,
+        ended: Ended | None = None,
     ) -> list[Completion]:
         """Return one completion per episode, in the order asked.
 
         The weights are those that the model has now, whatever `version` they are called.
         `temperature` 0 is greedy; log-probabilities are of the distribution sampled from
         (of the unscaled one when greedy). `constrain` draws only tokens the guide allows.
-        An episode whose log-probabilities are no numbers is "lost".
+        An episode whose log-probabilities are no numbers is "lost". `ended` hears each episode
+        within the step that ends it, while the others still decode.
 
         Raises:
             OutOfMemory: not even one episode fits.
@@ -82,19 +84,12 @@ class TorchSampler:
         self.retained.begin(stamp(self.model), [name for ask in asks for name in ask.turns_of])
         with self._ready(min(len(rows), self.max_rows)):
             while any(row.stop is None for row in rows):
-                self._fly(rows, temperature, constrain)
+                self._fly(
+                    rows, Manner(temperature, constrain, self.max_tokens, self.max_rows), ended
+                )
         if any(row.stop == LOST for row in rows):
             require_finite(self.model)
-        return [
-            Completion(
-                row.episode_id,
-                tuple(row.ids),
-                tuple(row.logprobs),
-                row.stop or "length",
-                row.copied,
-            )
-            for row in rows
-        ]
+        return [row.completion for row in rows]
 
     def _rows(self, ask: Ask) -> Iterator[Row]:
         count = len(ask.draft_ids) + self.max_tokens
@@ -119,15 +114,14 @@ class TorchSampler:
             stack.enter_context(packed_weights(self.model, rows))
             yield
 
-    def _fly(self, rows: Sequence[Row], temperature: float, constrain: bool) -> None:
+    def _fly(self, rows: Sequence[Row], manner: Manner, ended: Ended | None) -> None:
         """Decode the rows that have not ended; where memory does not allow it, some of them.
 
         What has ended stays, and what was on its way begins again with the same numbers, half
         as many at once.
         """
-        manner = Manner(temperature, constrain, self.max_tokens, self.max_rows)
         groups = self._groups([row for row in rows if row.stop is None])
-        flight = Flight(self.model, self.guide, groups, manner, self.retained, self.work)
+        flight = Flight(self.model, self.guide, groups, manner, self.retained, self.work, ended)
         try:
             with telling_failures(self.model):
                 flight.run()

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from toprope.policy.asks import Ask, Keeping, Work
+from toprope.policy.asks import Ask, Ended, Keeping, Work
 from toprope.policy.guide import Guide
 from toprope.policy.peft_folder import Adapter, forget, publish
 from toprope.policy.probe import probe
@@ -102,8 +102,11 @@ class ServedSampler:
         version: int = 0,
         temperature: float = 1.0,
         constrain: bool = False,
+        ended: Ended | None = None,
     ) -> list[Completion]:
         """Return one completion per episode, in the order asked.
+
+        `ended` hears each that arrives, and first those that were kept.
 
         Raises:
             SamplerError: the server is gone, unfit, or answers nothing rightly; what arrived
@@ -111,7 +114,7 @@ class ServedSampler:
         """
         if constrain:
             found = self.inside.sample(
-                asks, version=version, temperature=temperature, constrain=True
+                asks, version=version, temperature=temperature, constrain=True, ended=ended
             )
             self.work, self.inside.work = self.inside.work, Work()
             return found
@@ -126,9 +129,12 @@ class ServedSampler:
             for episode, number in _numbered(ask)
         }
         kept = self.place.kept.journal_get(keys.values())
+        tell: Ended = ended or (lambda completion: None)
         known = {e: self._recalled(e, kept[key]) for e, key in keys.items() if key in kept}
+        for completion in known.values():
+            tell(completion)
         if len(known) < len(keys):
-            asyncio.run(self._draw(asks, adapter, temperature, keys, known))
+            asyncio.run(self._draw(asks, adapter, temperature, keys, known, tell))
         for ask in asks:
             self._count_scoring(ask)
         return [known[episode] for ask in asks for episode in ask.episode_ids]
@@ -148,6 +154,7 @@ class ServedSampler:
         temperature: float,
         keys: dict[str, str],
         known: dict[str, Completion],
+        tell: Ended,
     ) -> None:
         """Add to `known`, and to what is kept, every completion that is missing there."""
         missing = [ask for ask in asks if any(e not in known for e in ask.episode_ids)]
@@ -163,6 +170,7 @@ class ServedSampler:
             self.place.kept.journal_put({keys[row.episode]: _kept(found, row.work)})
             self._add(row.work)
             known[row.episode] = found
+            tell(found)
 
         async def group(desk: Desk, ask: Ask) -> None:
             missing = [(e, n) for e, n in _numbered(ask) if e not in known]

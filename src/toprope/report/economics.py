@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from toprope.ledger import accounts, admissions, points, queries
+from toprope.ledger import accounts, admissions, forgetting, points, queries
 from toprope.ledger.queries import PLAIN, VERIFIED
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, BEFORE, COLD, STUDENT, TRAINING_SIDE
 from toprope.ledger.schema import explained, open_for_reading
@@ -25,7 +25,7 @@ Number = dict[str, Any]
 
 
 def run_numbers(run_dir: Path | str) -> list[Number]:
-    """Return the numbers of a run, each {name, value, unit, why} and some with `ci95`.
+    """Return the numbers of a run, each {name, value, unit, why}, some with `ci95` or `ci90`.
 
     `why` says why a value is None. Raises LedgerError if the folder holds no ledger.
     """
@@ -38,6 +38,7 @@ def run_numbers(run_dir: Path | str) -> list[Number]:
             *_first_reward(db),
             _made_learnable(db),
             *_cost_per_solved(db),
+            *_forgotten(db),
         ]
 
 
@@ -54,6 +55,8 @@ def _told(row: Mapping[str, Any]) -> str:
     value = f"{row['value']:.1%}" if share else f"{row['value']:,.4g} {row['unit']}"
     if row.get("ci95"):
         value += f" (95 % interval {row['ci95'][0]:.1%} to {row['ci95'][1]:.1%})"
+    if row.get("ci90"):
+        value += f" (one-sided 95 % bounds {row['ci90'][0]:.1%} and {row['ci90'][1]:.1%})"
     return value
 
 
@@ -159,3 +162,14 @@ def _cost_per_solved(db: sqlite3.Connection) -> list[Number]:
         value = db.execute(query).fetchone()[0] / solved if solved else None
         found.append(_number(f"{unit} per solved task", value, unit, why))
     return found
+
+
+def _forgotten(db: sqlite3.Connection) -> list[Number]:
+    """Next-token accuracy on the forgetting suite: the base's, and what the student has of it."""
+    found = forgetting.measured(db) or {}
+    why = "no forgetting suite was drawn" if not found else "the base was not drawn on this suite"
+    base = _number("forgetting suite, the base", found.get("before"), "share", why)
+    change = found.get("difference")
+    told = _number("forgetting suite, student - base", change, "share", why)
+    bounds = None if change is None else [found["lower95"], found["upper95"]]
+    return [base, {**told, "ci90": bounds}]

@@ -23,6 +23,7 @@ NAMES = {
     "2": "retry with feedback",
     "3": "hint",
     "4": "prefix",
+    "5": "take over",
     "6": "demonstration",
     "7": "logits",
 }

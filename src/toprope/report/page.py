@@ -23,6 +23,10 @@ from toprope.report.words import Closing, closing, unsafe
 from toprope.terms import State
 
 REPORT_NAME = "report.html"
+FORGETTING = (
+    "Next tokens of fixed texts, never trained on, that were the likeliest ones; paired by text, "
+    "one-sided 95 % bounds in brackets."
+)
 
 
 def write_report(run_dir: Path | str) -> Path:
@@ -74,8 +78,12 @@ def _cards(db: sqlite3.Connection, summary: Mapping[str, Any]) -> list[str]:
     left.append(_thaws(summary))
     right.append(_teacher(summary))
     low_left = [card("Time and compute", tables.compute(summary))]
+    if summary["pool"]:
+        lead = "Tasks held back at first join when few of the pool's still teach."
+        low_left.insert(0, card("Growth of the pool", tables.growths(summary), lead))
     low_right = [
         card("Graduation", tables.graduation(summary)),
+        card("Forgetting", tables.forgetting(summary), FORGETTING),
         card("Integrity", tables.integrity(summary) + _walls(summary)),
     ]
     low_left.append(card("This run", tables.identity(summary)))

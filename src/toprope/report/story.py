@@ -9,7 +9,7 @@ from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 
-from toprope.ledger import queries
+from toprope.ledger import pool, queries
 from toprope.ledger.rows import Evidence, TaskRow
 from toprope.ledger.schema import LedgerError, open_for_reading
 from toprope.ledger.store import LEDGER_NAME
@@ -112,6 +112,9 @@ def _opening(db: sqlite3.Connection, task: TaskRow) -> str:
         changes = queries.transitions(db, task.task_id)
         told += f"\nState: {changes[-1].after if changes else State.UNSEEN}"
         told += ", never seeded (control)" if task.never_seeded else ""
+        joined = pool.joined(db).get(task.task_id)
+        told += "" if joined is None else f", joined the pool in iteration {joined}"
+        told += "" if pool.holds(db, task.task_id) else ", outside the pool"
     return told
 
 
@@ -179,7 +182,7 @@ def _cost(db: sqlite3.Connection, task_id: str, evidence: Sequence[Evidence]) ->
         "coalesce(sum(cost_usd), 0.0) FROM teacher_calls WHERE task_id = ?",
         [task_id],
     ).fetchone()
-    sampled = sum(e.sampled_tokens for e in evidence)
+    sampled = sum(e.sampled_tokens for e in evidence if e.mode is not Mode.TAKEN)
     return (
         f"Cost: {count(len(evidence))} episodes, {count(sampled)} tokens sampled; "
         f"{calls} teacher attempts, {count(tokens)} tokens, {money(dollars)}"

@@ -81,6 +81,19 @@ def cold_start(summary: Summary) -> str:
     )
 
 
+def growths(summary: Summary) -> str:
+    """What joined the pool when, and what it was found to be at first."""
+    pool = summary["pool"]
+    kinds = ("tasks", "cold", "live", "broken", "undecided", "never_seeded")
+    rows = [
+        (f"{growth['iteration']}", *(str(growth[kind]) for kind in kinds), growth["why"])
+        for growth in pool["growths"]
+    ]
+    head = ["iteration", *(kind.replace("_", " ") for kind in kinds), "why"]
+    told = facts([("held back at first", count(pool["held_back"])), ("still", count(pool["left"]))])
+    return told + (table(head, rows) if rows else "")
+
+
 def thaws(summary: Summary) -> str:
     """Thaws by the last rung that a task was given."""
     thawed = summary["thawed"]
@@ -163,6 +176,26 @@ def graduation(summary: Summary) -> str:
     why = summary["graduation"].get("reasons") or {}
     rows = [(n.replace("_", " "), words[met], why.get(n, "")) for n, met in criteria.items()]
     return table(["criterion", "", "why"], rows)
+
+
+def forgetting(summary: Summary) -> str:
+    """The forgetting suite, as a whole and by kind of text."""
+    found = summary.get("forgetting")
+    if found is None:
+        return "<p>Not measured.</p>"
+    named = [(f"all, {found['tokens']} tokens", found), *(found["by_kind"] or {}).items()]
+    rows = [
+        [name, str(one["texts"]), percent(one["before"]), percent(one["after"]), _change(one)]
+        for name, one in named
+    ]
+    return table(["texts", "how many", "frozen base", "student", "change"], rows)
+
+
+def _change(one: Mapping[str, Any]) -> str:
+    if one["difference"] is None:
+        return UNMEASURED
+    bounds = points_interval([one["lower95"], one["upper95"]])
+    return f"{points(one['difference'])} ({bounds})"
 
 
 def identity(summary: Summary) -> str:

@@ -25,6 +25,7 @@ QUIET_WORDS = {
     "exhausted": "its attempts are used up",
     "budget": "its budget is spent",
     "parked": "what is cold is parked",
+    "later": "its next round of demonstrations has not come",
     "no_teacher": "there is no teacher",
     "unreachable": "it could not be reached",
 }
@@ -43,7 +44,7 @@ def closing(summary: Summary) -> Closing:
     """Judge a summary claim by claim."""
     said = [
         verdict
-        for claims in (_cold, _seeding, _climbing, _mutator, _thaws, _teacher, _end)
+        for claims in (_cold, _seeding, _climbing, _pool, _mutator, _thaws, _teacher, _end)
         for verdict in claims(summary)
     ]
     return Closing(
@@ -135,7 +136,39 @@ def _climbing(summary: Summary) -> Iterator[tuple[bool, str]]:
         summary,
         "rl_gain",
         ("after_seeding", "after"),
-        "Reinforcement learning raised the held-out pass rate further",
+        f"Reinforcement learning{_with_rounds(summary)} raised the held-out pass rate further",
+    )
+
+
+def _with_rounds(summary: Summary) -> str:
+    """Name the demonstrations that came after the point "after seeding", if any did."""
+    later = summary["teacher"].get("rounds", 0) - 1
+    return f" with {later} later round{'s' * (later > 1)} of demonstrations" if later > 0 else ""
+
+
+def _pool(summary: Summary) -> Iterator[tuple[bool, str]]:
+    """What joined the pool; nothing of a run that held nothing back."""
+    pool = summary.get("pool")
+    if not pool:
+        return
+    if not pool["growths"]:
+        yield (
+            False,
+            (
+                f"That the pool had to grow: enough of it still taught, and {pool['left']} tasks "
+                "are still held back."
+            ),
+        )
+        return
+    cold, live, broken = (sum(g[k] for g in pool["growths"]) for k in ("cold", "live", "broken"))
+    when = ", ".join(str(growth["iteration"]) for growth in pool["growths"])
+    yield (
+        True,
+        (
+            f"As tasks were mastered the pool grew by {pool['grown']} that were held back "
+            f"(iterations {when}): {cold} of them were cold, {live} live, {broken} broken; "
+            f"{pool['left']} are still held back."
+        ),
     )
 
 
@@ -254,6 +287,8 @@ def _end(summary: Summary) -> Iterator[tuple[bool, str]]:
         yield False, f"Graduation: {_open_criteria(graduation)}"
     if (graduation["criteria"] or {}).get("fork"):
         yield True, f"The fork: {graduation['reasons']['fork']}."
+    if (graduation["criteria"] or {}).get("no_forgetting"):
+        yield True, f"Nothing forgotten: {graduation['reasons']['no_forgetting']}."
     yield from _past_teacher(graduation)
     if summary["status"] == "running":
         yield False, "A whole run: it is still running, or was cut off and can be resumed."

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -22,9 +21,9 @@ from toprope.grading import Grader
 from toprope.teacher.account import Account, Ticket
 from toprope.teacher.cache import AttemptCache, Cached
 from toprope.teacher.judge import judge
-from toprope.teacher.openai import Endpoint, EndpointError, Reply, Sampling
+from toprope.teacher.openai import Endpoint, EndpointError, Sampling
 from toprope.teacher.outage import Outage
-from toprope.teacher.prompt import messages
+from toprope.teacher.prompt import Messages, messages
 from toprope.teacher.protocol import (
     Budget,
     BudgetExhausted,
@@ -38,14 +37,13 @@ from toprope.teacher.protocol import (
 )
 from toprope.teacher.question import (
     ANSWER_TOKENS,
-    answer_of,
     cache_key,
-    most_cost,
     sampling_of,
     task_hash,
 )
-from toprope.teacher.retry import Lost
 from toprope.teacher.rows import Answer
+from toprope.teacher.speaking import Said, Speaker
+from toprope.teacher.till import Till
 from toprope.terms import Attempt, Outcome, Task
 
 
@@ -88,6 +86,7 @@ class LiveTeacher:
         self._account = Account(budget)
         self._endpoint = endpoint
         self._price = price or Price()
+        self._till = Till(endpoint, self._account, self._price)
         self._concurrency = concurrency
         self._answer_tokens = answer_tokens
         self._cache = cache
@@ -95,6 +94,7 @@ class LiveTeacher:
         self._outage = Outage()
         self._given: dict[str, Attempt] = {}
         self._kept: Kept = dict[str, Any]()
+        self._speaker = Speaker(self._till, self._outage, answer_tokens)
 
     @property
     def purse(self) -> Purse:
@@ -112,6 +112,11 @@ class LiveTeacher:
         """Keep answers there from now on; those that are there were paid and are not asked for."""
         self._kept = kept
         self._account.keep_in(kept)
+        self._speaker.keep_in(kept)
+
+    def say(self, key: str, talk: Messages, number: int) -> Said | None:
+        """The next turn of a talk over turns, see `Speaks`."""
+        return self._speaker.say(key, talk, number)
 
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1`; those that were given before cost nothing.
@@ -204,7 +209,7 @@ class LiveTeacher:
         short: BudgetExhausted | None = None
         for index in indices:
             try:
-                tickets[index] = self._account.reserve(self._worst(task, index))
+                tickets[index] = self._till.reserve(messages(task), self._sampling(task, index))
             except BudgetExhausted as error:
                 short = error
                 break
@@ -230,10 +235,7 @@ class LiveTeacher:
             with claim or nullcontext():
                 if (given := self._from_cache(task, index)) is not None:
                     return given
-                began = time.monotonic()
-                reply = self._endpoint.often(lambda: self._paid(task, index, first))
-                talk, seconds = messages(task), time.monotonic() - began
-                answer = answer_of(reply, talk, self._sampling(task, index), seconds)
+                answer = self._till.answer(messages(task), self._sampling(task, index), first)
                 given = self._keep(task, index, Given(answer))
                 self._put(task, index, answer)
         except EndpointError as error:
@@ -245,36 +247,11 @@ class LiveTeacher:
         self._outage.answered()
         return given
 
-    def _paid(self, task: Task, index: int, first: list[Ticket]) -> Reply:
-        """One try, paid for: with the ticket that was bought for it, or with another."""
-        talk, sampling = messages(task), self._sampling(task, index)
-        ticket = first.pop() if first else self._account.reserve(self._worst(task, index))
-        actual = ticket.worst  # whatever cuts this off: it may have been billed
-        try:
-            reply = self._endpoint.once(talk, sampling)
-            actual = self._cost(answer_of(reply, talk, sampling, 0.0))
-            return reply
-        except Lost as lost:
-            actual = ticket.worst if lost.billed else Spend(calls=1)
-            raise
-        except EndpointError:
-            actual = Spend(calls=1)
-            raise
-        finally:
-            ticket.settle(actual)
-
-    def _worst(self, task: Task, index: int) -> Spend:
-        return most_cost(messages(task), self._sampling(task, index), self._price)
-
-    def _cost(self, answer: Answer) -> Spend:
-        tokens = answer.prompt_tokens + answer.completion_tokens
-        return Spend(1, tokens, self._price.of(answer.prompt_tokens, answer.completion_tokens))
-
     def _put(self, task: Task, index: int, answer: Answer) -> None:
         """Let other runs have it too."""
         if self._cache is None:
             return
-        cost = self._cost(answer).usd if self._price.known else None
+        cost = self._till.cost(answer).usd if self._price.known else None
         self._cache.put(
             Cached(
                 key=self._cache_key(task, index),
@@ -311,7 +288,7 @@ class LiveTeacher:
             outcome=judged.outcome,
             why=judged.why,
             action=judged.action,
-            cost_usd=0.0 if given.cached else self._cost(answer).usd,
+            cost_usd=0.0 if given.cached else self._till.cost(answer).usd,
             cached=given.cached,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from toprope.harness.turns import bash_dialect, blocks_dialect, lines_dialect
-from toprope.harness.turns.actions import Action
+from toprope.harness.turns.actions import Action, Unreadable
 
 
 class TurnDialect(Protocol):
@@ -21,3 +21,12 @@ class TurnDialect(Protocol):
 TURN_DIALECTS: dict[str, TurnDialect] = {
     dialect.NAME: dialect for dialect in (lines_dialect, blocks_dialect, bash_dialect)
 }
+
+
+def reads(dialect: TurnDialect, message: str) -> bool:
+    """Return whether a message holds an action."""
+    try:
+        dialect.read(message)
+    except Unreadable:
+        return False
+    return True

@@ -59,25 +59,36 @@ def retold(dialect: str, task: Task, action: str) -> list[str] | None:
     Files can be changed, not made; a change whose text a dialect would read as its own signs
     has no form in it.
     """
+    said = finishing(dialect, task, task.start(), action)
+    return said if said is not None and said[1:] else None
+
+
+def finishing(dialect: str, task: Task, files: Mapping[str, str], action: str) -> list[str] | None:
+    """Return the messages of one who goes on from `files` to what an action does, and hands in.
+
+    Every editable file that is not as the action leaves it is mended, whoever changed it; where
+    nothing is left to mend it is only handed in. None where it has no way, as in `retold`.
+    """
     try:
-        changed = final_files(task, action)
+        wanted = final_files(task, action)
     except lines.MalformedAction:
         return None
-    start, told = task.start(), _DIALECTS[dialect]
+    goal, told = {**task.start(), **wanted}, _DIALECTS[dialect]
+    paths = {*wanted, *handed_in(task, files), *(goal.keys() - files.keys())}
     said = []
-    for path, after in sorted(changed.items()):
-        if path not in start:
+    for path in sorted(path for path in paths if files.get(path) != goal.get(path)):
+        if path not in files or path not in goal:
             return None
-        edits = _edits(path, start[path], after)
+        edits = _edits(path, files[path], goal[path])
         said.append(told.view(edits[-1]))  # the topmost
-        text = start[path]
+        text = files[path]
         for edit in edits:
             said.append(told.edit(edit, text))
             text = _applied(edit, text)
-        if text != after:
+        if text != goal[path]:
             return None
     said.append(told.submit)
-    return said if said[1:] and all(_reads(dialect, one) for one in said) else None
+    return said if all(_reads(dialect, one) for one in said) else None
 
 
 def _edits(path: str, before: str, after: str) -> list[_Edit]:

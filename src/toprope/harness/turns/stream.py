@@ -77,6 +77,12 @@ class Stream:
         self.logprobs += logprobs
 
 
+def own_turns(sampled: tuple[int, ...], observed: tuple[Observed, ...]) -> list[tuple[int, ...]]:
+    """Return the own ids of an episode turn by turn: observations stand between any two."""
+    ends = [seen.after for seen in observed]
+    return [sampled[a:b] for a, b in zip([0, *ends], [*ends, len(sampled)], strict=True) if b > a]
+
+
 def laid_out(
     sampled: tuple[int, ...], logprobs: tuple[float, ...], observed: tuple[Observed, ...]
 ) -> Laid:

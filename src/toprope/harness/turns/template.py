@@ -50,11 +50,15 @@ class Template:
         `said` are the turn's own ids: its end is theirs if they have it, else observed.
         """
         ids = self._encode(self._rest(self._disarmed(observation)))
-        return ids[1:] if tuple(said[-1:]) == (self.end,) else ids
+        return ids[1:] if self.ended(said) else ids
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Return a demonstrated turn's own ids, with its end."""
         return (*self._encode(self._disarmed(text)), self.end)
+
+    def ended(self, ids: Sequence[int]) -> bool:
+        """Return whether a turn's own ids come to an end, or were cut off."""
+        return tuple(ids[-1:]) == (self.end,)
 
     def text(self, ids: Sequence[int]) -> str:
         """Return what own ids spell, to be read as actions; they are not encoded again."""
