@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.policy.asks import Ask
 from toprope.policy.load import load_model, resolve
 from toprope.policy.sampler import TorchSampler

@@ -21,7 +21,7 @@ from pathlib import Path
 from growth_ledgers import CONFIG, Made
 from growth_plot import picture
 
-from toprope.climb.coldtasks import cold_tasks
+from toprope.climb.help.coldtasks import cold_tasks
 from toprope.ledger import queries
 from toprope.ledger.store import LEDGER_NAME, Ledger
 from toprope.ledger.summary import recompute

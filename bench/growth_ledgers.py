@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toprope.climb import books
-from toprope.climb.choose import train_batch
 from toprope.climb.config import ClimbConfig
+from toprope.climb.pool.choose import train_batch
 from toprope.ledger.accounts import share_at
 from toprope.ledger.rows import COLD, STUDENT, TRAIN, Evidence, Meter, Seed, TaskRow
 from toprope.ledger.states import Transition, after_cold_test

@@ -14,14 +14,14 @@ import time
 
 import torch
 
-from toprope.climb import choose
 from toprope.climb.config import load_config
-from toprope.climb.journal import Unkept
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.episodes.journal import Unkept
+from toprope.climb.episodes.play import Plan
+from toprope.climb.episodes.players import open_player
+from toprope.climb.episodes.sampling import open_sampler
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.play import Plan
-from toprope.climb.players import open_player
-from toprope.climb.sampling import open_sampler
+from toprope.climb.pool import choose
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.grading import Grader
 from toprope.policy.adapters import add_adapters
 from toprope.policy.load import load_model, load_tokenizer, resolve

@@ -17,8 +17,8 @@ import time
 
 import torch
 
-from toprope.climb.memory import keep_freed_memory
 from toprope.climb.meters import Shape
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow

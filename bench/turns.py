@@ -14,7 +14,7 @@ import statistics
 import time
 from typing import Any
 
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.policy.asks import Ask
 from toprope.policy.load import load_model, resolve
 from toprope.policy.sampler import TorchSampler

@@ -6,7 +6,7 @@ import random
 import sqlite3
 from typing import NamedTuple
 
-from toprope.climb.choose import REST
+from toprope.climb.pool.choose import REST
 from toprope.ledger import queries
 from toprope.ledger.queries import PLAIN, VERIFIED
 from toprope.ledger.rows import TRAINING_SIDE

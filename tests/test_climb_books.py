@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from toprope.climb import books
-from toprope.climb.learner import group_row
-from toprope.climb.play import Plan
+from toprope.climb.episodes.play import Plan
+from toprope.climb.training.learner import group_row
 from toprope.ledger.rows import BEFORE, COLD, PILOT, TRAIN, TaskRow
 from toprope.ledger.states import Transition
 from toprope.ledger.store import Ledger

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import plain_ledger
-from toprope.climb.choose import REST, train_batch
 from toprope.climb.config import ClimbConfig
+from toprope.climb.pool.choose import REST, train_batch
 from toprope.ledger.rows import PILOT, STUDENT, TRAIN, Evidence, TaskRow
 from toprope.ledger.states import Transition
 from toprope.ledger.store import Ledger

@@ -17,14 +17,14 @@ import torch
 from micro_climber import left_in
 from micro_world import short_settings
 from tiny_models import tiny_model
-from toprope.climb import fitting, health, room
-from toprope.climb.fitting import DoesNotFit, Fitting
-from toprope.climb.health import LearningFails
-from toprope.climb.learner import Learner
-from toprope.climb.longest import longest_row
 from toprope.climb.meters import Meters
-from toprope.climb.room import Stopped, TooLittleRoom
 from toprope.climb.run import climb
+from toprope.climb.training import fitting, health, room
+from toprope.climb.training.fitting import DoesNotFit, Fitting
+from toprope.climb.training.health import LearningFails
+from toprope.climb.training.learner import Learner
+from toprope.climb.training.longest import longest_row
+from toprope.climb.training.room import Stopped, TooLittleRoom
 from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow

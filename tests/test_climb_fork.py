@@ -12,9 +12,9 @@ import pytest
 
 from micro_world import short_settings
 from toprope.cli.main import INTERRUPTED, main
-from toprope.climb import helping
 from toprope.climb.config import ConfigError, load_config, to_toml
-from toprope.climb.fork import WITH, WITHOUT, ForkError, open_fork, run_fork
+from toprope.climb.forks.fork import WITH, WITHOUT, ForkError, open_fork, run_fork
+from toprope.climb.help import helping
 from toprope.climb.pastrun import PastRun
 from toprope.climb.run import climb
 from toprope.climb.rundir import CONFIG

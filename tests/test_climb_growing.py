@@ -12,13 +12,13 @@ import pytest
 
 from micro_world import make_tasks
 from sittings import sit
-from toprope.climb import choose
-from toprope.climb.choose import REST, control_size
 from toprope.climb.config import ClimbConfig, ConfigError, load_config
-from toprope.climb.growing import grow, next_in_line, why_grow
-from toprope.climb.play import Plan
-from toprope.climb.reserve import ReserveError, difficulty, held_back
-from toprope.climb.spending import before_spending
+from toprope.climb.episodes.play import Plan
+from toprope.climb.help.spending import before_spending
+from toprope.climb.pool import choose
+from toprope.climb.pool.choose import REST, control_size
+from toprope.climb.pool.growing import grow, next_in_line, why_grow
+from toprope.climb.pool.reserve import ReserveError, difficulty, held_back
 from toprope.climb.start import task_row
 from toprope.climb.why import why
 from toprope.grading import Proof
@@ -353,7 +353,7 @@ def test_a_climb_grows_and_kills_change_nothing(
 ) -> None:
     ends = (
         "toprope.ledger.store:Ledger.take_in",
-        "toprope.climb.measure:cold_test",  # the checkpoint is older: it grows once more
+        "toprope.climb.measuring.measure:cold_test",  # the checkpoint is older: it grows once more
         "toprope.ledger.store:Ledger.commit#2",  # the growth's own: it is rolled back whole
         "",
     )

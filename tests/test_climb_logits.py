@@ -156,7 +156,10 @@ def test_a_step_half_done_is_done_again_to_the_bit(world: World, tmp_path: Path)
         [*(part.replace(" ", "") for part in world.rung()), "seeding.demonstrations=0",
          'teacher.kind="none"', "limits.steps=3", "cold_start.never_seeded=0"]
     )  # fmt: skip
-    kills = ("toprope.climb.distilling:Distiller.learn", "toprope.climb.practice:_book#2")
+    kills = (
+        "toprope.climb.training.distilling:Distiller.learn",
+        "toprope.climb.help.practice:_book#2",
+    )
     whole, killed = sit(
         tmp_path, world.taskset, world.student, "", "--", *kills, "", settings=settings
     )

@@ -106,7 +106,7 @@ def test_a_kill_after_the_draws_were_made_up_for_changes_nothing(
     climb(config, whole, sandbox=flaky(sandbox, doomed[1]))
     assert len(cold_rows(whole, doomed[0])) > DRAWS
     with monkeypatch.context() as patch:
-        patch.setattr("toprope.climb.measure.protocol_granted", killed)
+        patch.setattr("toprope.climb.measuring.measure.protocol_granted", killed)
         with pytest.raises(KeyboardInterrupt):
             climb(config, run, sandbox=flaky(sandbox, doomed[1]))
     assert cold_rows(run, doomed[0]) == {}  # nothing of it was committed

@@ -14,10 +14,10 @@ import pytest
 from micro_world import ALPHABETS, make_tasks, make_tokenizer, short_settings
 from sandbox_flaky import FlakySandbox
 from toprope.climb.config import load_config
-from toprope.climb.journal import Unkept
+from toprope.climb.episodes.journal import Unkept
+from toprope.climb.episodes.overlapping import overlaps
+from toprope.climb.episodes.play import Plan, Player
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.overlapping import overlaps
-from toprope.climb.play import Plan, Player
 from toprope.climb.run import climb
 from toprope.grading import Batch, Grader
 from toprope.grading.grader import GradingFails

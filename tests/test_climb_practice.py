@@ -15,8 +15,8 @@ import pytest
 from help_world import helped_by, write_helpable, write_tasks
 from micro_world import make_tokenizer
 from sittings import sit
-from toprope.climb.learner import group_row
 from toprope.climb.run import climb
+from toprope.climb.training.learner import group_row
 from toprope.climb.why import why
 from toprope.harness import lines, rewrite
 from toprope.harness.encode import answer_ids, prompt_ids
@@ -300,13 +300,13 @@ def test_why_a_task_stands_where_it_does(world: World) -> None:
 
 
 KILLS = (
-    "toprope.climb.practice:_draw_plain",
-    "toprope.climb.practice:_draw_helped",
-    "toprope.climb.practice:_reinforce",
-    "toprope.climb.practice:_imitate_own#2",
-    "toprope.climb.practice:_book#2",
+    "toprope.climb.help.practice:_draw_plain",
+    "toprope.climb.help.practice:_draw_helped",
+    "toprope.climb.help.practice:_reinforce",
+    "toprope.climb.help.practice:_imitate_own#2",
+    "toprope.climb.help.practice:_book#2",
     "toprope.climb.commit:_checkpoint",
-    "toprope.climb.practice:_reinforce#3",
+    "toprope.climb.help.practice:_reinforce#3",
 )
 HELPED_BY_ALL = (
     "ladder.rungs=[0,1,2,3,4] seeding.demonstrations=0 limits.steps=7 climbing.learning_rate=2e-3"

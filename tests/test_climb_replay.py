@@ -11,7 +11,7 @@ import pytest
 from micro_world import make_tasks, short_settings
 from sittings import sit
 from toprope.climb.config import ConfigError, load_config
-from toprope.climb.replay import replayable
+from toprope.climb.help.replay import replayable
 from toprope.climb.run import climb
 from toprope.ladder.rung import Cold
 from toprope.ledger.rows import PILOT, SELF
@@ -125,7 +125,7 @@ def episode(task: Task) -> Episode:
 def test_a_kill_after_the_replay_changes_nothing(
     micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
-    kills = ("toprope.climb.helping:replay", "toprope.climb.commit:_checkpoint")
+    kills = ("toprope.climb.help.helping:replay", "toprope.climb.commit:_checkpoint")
     settings = " ".join([*SEEDED, "seeding.replay=1"])
     found = sit(tmp_path, micro_tasks, micro_student, "", "--", *kills, "", settings=settings)
     assert [at["status"] for at in found[1]["sittings"]] == [-signal.SIGKILL] * 2 + [0]

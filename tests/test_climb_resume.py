@@ -32,26 +32,26 @@ KILLED = -signal.SIGPROF
 # In the order in which a climb comes to them: after each phase, and between the steps of
 # an iteration's end (episodes, checkpoint's rename, metrics, the ledger's commit, pruning).
 POINTS = (
-    "toprope.climb.measure:prove_all",
-    "toprope.climb.measure:evaluate",
-    "toprope.climb.measure:cold_test",
-    "toprope.climb.measure:protocol_granted",
+    "toprope.climb.measuring.measure:prove_all",
+    "toprope.climb.measuring.measure:evaluate",
+    "toprope.climb.measuring.measure:cold_test",
+    "toprope.climb.measuring.measure:protocol_granted",
     "toprope.climb.rundir:RunDir.save_episodes",
     "toprope.climb.rundir:RunDir.add_metrics",
     "toprope.ledger.store:Ledger.commit",
-    "toprope.climb.measure:pilot",
-    "toprope.climb.learner:Learner.imitate",
-    "toprope.climb.helping:look_again",
+    "toprope.climb.measuring.measure:pilot",
+    "toprope.climb.training.learner:Learner.imitate",
+    "toprope.climb.help.helping:look_again",
     "toprope.climb.commit:_checkpoint",
     "toprope.climb.rundir:RunDir.add_metrics",
     "toprope.climb.commit:_prune",
-    "toprope.climb.play:Player.play",
+    "toprope.climb.episodes.play:Player.play",
     "toprope.climb.books:record#2",
-    "toprope.climb.learner:Learner.reinforce",
-    "toprope.climb.measure:evaluate_dev",
+    "toprope.climb.training.learner:Learner.reinforce",
+    "toprope.climb.measuring.measure:evaluate_dev",
     "toprope.climb.commit:_checkpoint",
-    "toprope.climb.measure:frozen_base",
-    "toprope.climb.graduation:judge",
+    "toprope.climb.measuring.measure:frozen_base",
+    "toprope.climb.measuring.graduation:judge",
     "toprope.ledger.store:Ledger.commit",
 )
 
@@ -97,10 +97,10 @@ def test_kills_at_random_moments_one_after_another_change_nothing(
 
 
 KILLS = (
-    "toprope.climb.learner:Learner.imitate",
+    "toprope.climb.training.learner:Learner.imitate",
     "toprope.climb.commit:_checkpoint",
-    "toprope.climb.learner:Learner.reinforce#2",
-    "toprope.climb.measure:frozen_base",
+    "toprope.climb.training.learner:Learner.reinforce#2",
+    "toprope.climb.measuring.measure:frozen_base",
 )
 
 

@@ -11,8 +11,8 @@ import pytest
 from micro_world import make_tasks
 from sittings import sit
 from toprope.climb.config import ClimbConfig, ConfigError, load_config
-from toprope.climb.helping import quiet_reason
-from toprope.climb.rounds import ROUND, later_round
+from toprope.climb.help.helping import quiet_reason
+from toprope.climb.help.rounds import ROUND, later_round
 from toprope.ladder.demonstration import Demonstrate, Later
 from toprope.ladder.rung import Cold
 from toprope.ledger.rows import FRESH, Seed, TaskRow
@@ -147,7 +147,7 @@ def test_a_climb_in_rounds_seeds_again_and_kills_change_nothing(
     micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:
     settings = "seeding.later=3 seeding.later_after=3 limits.steps=9 limits.checkpoint_every=4"
-    ends = ("toprope.climb.helping:_imitate#2", "toprope.climb.helping:look_again", "")
+    ends = ("toprope.climb.help.helping:_imitate#2", "toprope.climb.help.helping:look_again", "")
     whole, killed = sit(tmp_path, micro_tasks, micro_student, "", "--", *ends, settings=settings)
     assert [at["status"] for at in killed["sittings"]] == [-9, -9, 0]
     assert killed["left"] == whole["left"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from micro_world import make_tokenizer
 from tiny_models import tiny_model
 from toprope.climb.config import load_config
-from toprope.climb.sampling import open_sampler
+from toprope.climb.episodes.sampling import open_sampler
 
 TOKENIZER = make_tokenizer()
 

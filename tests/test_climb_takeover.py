@@ -12,12 +12,12 @@ import pytest
 
 from teacher_parts import chat_server
 from test_climb_turns import TOKENIZER, Breaking, Kept, Scripted, mending
+from toprope.climb.episodes.play import Plan
+from toprope.climb.episodes.turndeeds import Deeds
+from toprope.climb.episodes.turnplay import Begun, TurnPlayer
+from toprope.climb.episodes.underway import UnderWay
+from toprope.climb.help.takingover import Taken, states_to_finish, taken_successes
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.play import Plan
-from toprope.climb.takingover import Taken, states_to_finish, taken_successes
-from toprope.climb.turndeeds import Deeds
-from toprope.climb.turnplay import Begun, TurnPlayer
-from toprope.climb.underway import UnderWay
 from toprope.grading import Grader
 from toprope.harness.turns import TURN_DIALECTS, TurnLimits
 from toprope.harness.turns.retell import finishing

@@ -116,8 +116,8 @@ def test_taking_over_frees_tasks_in_which_the_student_had_no_success(world: Worl
 
 POINTS = (
     "toprope.teacher.speaking:Speaker.say#3",
-    "toprope.climb.turnplay:TurnPlayer.finish",
-    "toprope.climb.learner:Learner.imitate",
+    "toprope.climb.episodes.turnplay:TurnPlayer.finish",
+    "toprope.climb.training.learner:Learner.imitate",
 )
 
 

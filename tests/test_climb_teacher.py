@@ -10,8 +10,8 @@ import pytest
 
 from micro_world import make_tasks, short_settings
 from teacher_parts import chat_server
-from toprope.climb import helping
 from toprope.climb.crew import Crew
+from toprope.climb.help import helping
 from toprope.climb.run import climb
 from toprope.climb.start import used_attempts
 from toprope.ladder.rung import Help

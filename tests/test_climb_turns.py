@@ -11,13 +11,13 @@ import pytest
 
 from tiny_models import tiny_model
 from toprope.climb.config import ConfigError, load_config
-from toprope.climb.journal import Unkept
-from toprope.climb.learner import Learner, group_row
+from toprope.climb.episodes.journal import Unkept
+from toprope.climb.episodes.play import Plan
+from toprope.climb.episodes.turndeeds import Deeds, TurnsFail
+from toprope.climb.episodes.turnplay import Told, TurnPlayer
+from toprope.climb.episodes.underway import UnderWay
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.play import Plan
-from toprope.climb.turndeeds import Deeds, TurnsFail
-from toprope.climb.turnplay import Told, TurnPlayer
-from toprope.climb.underway import UnderWay
+from toprope.climb.training.learner import Learner, group_row
 from toprope.grading import Grader
 from toprope.harness.turns import TURN_DIALECTS, TurnLimits
 from toprope.harness.turns.retell import retold
@@ -309,7 +309,7 @@ def test_a_tokens_weight_in_the_loss_is_by_the_most_that_an_episode_may_say(
         limits.append(token_limit)
         return StepReport(0.0, 0.0, 0, 0)
 
-    monkeypatch.setattr("toprope.climb.learner.learn_groups", learn)
+    monkeypatch.setattr("toprope.climb.training.learner.learn_groups", learn)
     verdicts = [Verdict(Outcome.PASSED, 1.0, ""), Verdict(Outcome.FAILED, 0.0, "")]
     group = [
         Episode("e", "t", 0, Mode.PLAIN, "", (1,), (2,), (-0.5,), "", "", verdict)

@@ -16,10 +16,10 @@ import torch
 from micro_climber import left_in
 from sittings import sit
 from tiny_models import plain_logprobs
+from toprope.climb.episodes.play import Plan
 from toprope.climb.export import export_run
-from toprope.climb.play import Plan
+from toprope.climb.measuring.subjects import ModelSubject, find_subjects
 from toprope.climb.run import climb
-from toprope.climb.subjects import ModelSubject, find_subjects
 from toprope.grading import Grader
 from toprope.harness.turns.stream import laid_out
 from toprope.ledger.store import Ledger
@@ -100,9 +100,9 @@ def test_show_prints_the_turns_of_an_episode(world: World) -> None:
 
 
 POINTS = (
-    "toprope.climb.turndeeds:Deeds.done#5",
-    "toprope.climb.turnplay:TurnPlayer.replay",
-    "toprope.climb.learner:Learner.reinforce",
+    "toprope.climb.episodes.turndeeds:Deeds.done#5",
+    "toprope.climb.episodes.turnplay:TurnPlayer.replay",
+    "toprope.climb.training.learner:Learner.reinforce",
 )
 
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from toprope.climb.config import load_config
+from toprope.climb.episodes.sampling import try_server
 from toprope.climb.run import climb
-from toprope.climb.sampling import try_server
 from toprope.policy.load import PartialModel, resolve
 from toprope.policy.vllm_server import ServerError, Serving, VllmServer, find_python
 from toprope.terms import TopropeError

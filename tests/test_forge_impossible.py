@@ -7,7 +7,7 @@ import pytest
 
 from suite_parts import EVEN, MEDIAN, ODD, TASK, open_stats
 from test_forge_repository import quiet
-from toprope.climb.choose import heldout_panel
+from toprope.climb.pool.choose import heldout_panel
 from toprope.forge.repository import Options, make
 from toprope.forge.repository.impossible import baits, usual
 from toprope.grading import grade, prove

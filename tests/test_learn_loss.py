@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from toprope.climb.learner import group_row, tossed
+from toprope.climb.training.learner import group_row, tossed
 from toprope.learn.advantage import rloo
 from toprope.learn.fit import Fit
 from toprope.learn.loss import demonstration_loss, mismatch_weights, policy_loss

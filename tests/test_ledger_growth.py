@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toprope.climb import books
-from toprope.climb.coldtasks import cold_tasks
+from toprope.climb.help.coldtasks import cold_tasks
 from toprope.ledger.accounts import share_at
 from toprope.ledger.rows import COLD, STUDENT, TRAIN, Evidence, Meter, TaskRow
 from toprope.ledger.states import Transition, after_cold_test

@@ -14,8 +14,8 @@ from test_policy_opening import asks_for
 from test_policy_sampler import VOCABULARY, make_sampler
 from tiny_models import tiny_model
 from toprope.climb.config import load_config
-from toprope.climb.learner import Learner
 from toprope.climb.meters import Meters, Shape
+from toprope.climb.training.learner import Learner
 from toprope.learn.packing import GroupRow
 from toprope.learn.step import learn_demonstrations
 from toprope.policy import attention

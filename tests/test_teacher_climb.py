@@ -14,8 +14,8 @@ from faulty_server import FAULTS, faulty_server
 from micro_world import make_tasks, short_settings
 from toprope.cli.main import FAILED, main
 from toprope.climb import run
+from toprope.climb.help.spending import before_spending
 from toprope.climb.run import climb
-from toprope.climb.spending import before_spending
 from toprope.harness.lines import express
 from toprope.ledger.store import Ledger
 from toprope.sandbox import Sandbox, open_sandbox
@@ -112,7 +112,7 @@ def test_hints_without_demonstrations_are_told_before_they_are_asked_for(
     config = settings(letters, micro_student, "http://127.0.0.1:9", *words)
     told = "\n".join(before_spending(config, tmp_path / "run"))
     assert "estimate: 0 to 5 calls" in told
-    assert "asked for: hints and prefixes (rungs 3 and 4)" in told
+    assert "asked for: hints, prefixes and fixes (rungs 3 to 5)" in told
     every = len(load_taskset(str(letters)).split(Split.TRAIN))
     assert f"of at most {every} tasks" in told
 

@@ -10,8 +10,8 @@ import pytest
 
 from micro_world import make_tasks, short_settings
 from toprope.climb.config import ClimbConfig, ConfigError
+from toprope.climb.pool.seedpool import divided, seed_pool
 from toprope.climb.run import climb
-from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.why import why
 from toprope.grading import Grader
 from toprope.harness import lines

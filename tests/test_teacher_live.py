@@ -11,7 +11,7 @@ import pytest
 
 from grading_tasks import BAD, GOOD, median_task
 from teacher_parts import chat_server, fenced
-from toprope.climb.journal import TeacherAnswers
+from toprope.climb.episodes.journal import TeacherAnswers
 from toprope.grading import Grader
 from toprope.harness.lines import express
 from toprope.ledger.store import Ledger

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from toprope.climb import teacher as climb_teacher
 from toprope.climb.config import load_config
+from toprope.climb.help import teacher as climb_teacher
 from toprope.sandbox import open_sandbox
 from toprope.teacher.live import LiveTeacher
 from toprope.teacher.openai import Endpoint

@@ -10,7 +10,7 @@ import torch
 from lines import Lines, digest, versions
 
 import toprope
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.policy.asks import Ask
 from toprope.policy.load import load_model
 from toprope.policy.sampler import TorchSampler

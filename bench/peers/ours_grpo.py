@@ -11,7 +11,7 @@ from lines import Lines, digest, share_even, versions
 from ours_decode import Endless
 
 import toprope
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.learn.advantage import rloo
 from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam

@@ -10,7 +10,7 @@ import torch
 from lines import Lines, digest, versions
 
 import toprope
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.packing import GroupRow

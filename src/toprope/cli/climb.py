@@ -63,7 +63,7 @@ def command(
         typer.echo(to_toml(config))
         return
     folder = run or Path("runs") / Path(recipe).stem
-    from toprope.climb.spending import before_spending
+    from toprope.climb.help.spending import before_spending
 
     agree(before_spending(config, folder), yes)
     from toprope.cli.view import ClimbView

@@ -15,7 +15,7 @@ def agree(told: Sequence[str], yes: bool) -> None:
 
     Raises NotConfirmed where nobody can be asked, and `typer.Abort` after a no.
     """
-    from toprope.climb.spending import refuse_unasked
+    from toprope.climb.help.spending import refuse_unasked
 
     for line in told:
         terminal.echo(line)

@@ -41,8 +41,8 @@ def command(
     Once without a teacher, once with the teacher forced to spend its earlier share on the live
     tasks that are solved least. A killed or interrupted fork goes on with the same command.
     """
-    from toprope.climb.fork import WITH, open_fork, run_fork
-    from toprope.climb.spending import before_spending
+    from toprope.climb.forks.fork import WITH, open_fork, run_fork
+    from toprope.climb.help.spending import before_spending
     from toprope.report.page import write_report
 
     fork = open_fork(run, out, flops=flops)

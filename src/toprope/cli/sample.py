@@ -46,7 +46,7 @@ def command(
     unchanged lines are computed once and never decoded. --free draws whole answers. A killed
     run goes on with the same command and gives the same answers.
     """
-    from toprope.climb.memory import keep_freed_memory
+    from toprope.climb.training.memory import keep_freed_memory
     from toprope.policy.chat import ChatSampler
     from toprope.policy.load import resolve
 

@@ -35,7 +35,7 @@ def serve_student(
     vLLM lives in an environment of its own: run `make vllm-env` first.
     """
     from toprope.climb.config import load_config
-    from toprope.climb.sampling import served
+    from toprope.climb.episodes.sampling import served
     from toprope.policy.vllm_server import ServerError, Serving
 
     config = load_config(recipe, settings)
@@ -65,7 +65,7 @@ def try_server(
 ) -> None:
     """Say what a server is, and whether it computes the student through an adapter of ours."""
     from toprope.climb.config import load_config
-    from toprope.climb.sampling import try_server as examine
+    from toprope.climb.episodes.sampling import try_server as examine
 
     asked = [*(settings or []), 'student.sampler="vllm"', f'student.endpoint="{endpoint}"']
     found = examine(load_config(recipe, asked), tasks=tasks, draws=draws)

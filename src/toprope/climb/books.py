@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from toprope.climb.play import Plan, Plays
+from toprope.climb.episodes.play import Plan, Plays
 from toprope.ledger import states
 from toprope.ledger.diagnosis import Diagnosis, Draw
 from toprope.ledger.diagnosis import diagnose as diagnosed

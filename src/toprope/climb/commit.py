@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from math import isfinite
 
 from toprope.climb.crew import Crew
-from toprope.climb.health import NOTE as SKIPPED
 from toprope.climb.status import Status
+from toprope.climb.training.health import NOTE as SKIPPED
 from toprope.learn.step import StepReport
 from toprope.ledger.accounts import share_at
 from toprope.ledger.rows import TRAIN

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import (
-    books,
-    choose,
-    forcing,
-    forgetting,
-    graduation,
-    growing,
-    helping,
-    measure,
-)
+from toprope.climb import books
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
-from toprope.climb.play import Plan
+from toprope.climb.episodes.play import Plan
+from toprope.climb.forks import forcing
+from toprope.climb.help import helping
+from toprope.climb.measuring import forgetting, graduation, measure
+from toprope.climb.pool import choose, growing
 from toprope.climb.status import Status
 from toprope.grading import Proof
 from toprope.learn.step import StepReport

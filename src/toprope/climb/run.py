@@ -11,12 +11,12 @@ from typing import Any
 from toprope.climb.commit import peak_rss_gb
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
+from toprope.climb.help.teacher import make_teacher
 from toprope.climb.loop import Climb
-from toprope.climb.room import sound_device
 from toprope.climb.rundir import SUMMARY, RunDir, disk_room, write_whole
 from toprope.climb.start import assemble
 from toprope.climb.status import Watch, unwatched
-from toprope.climb.teacher import make_teacher
+from toprope.climb.training.room import sound_device
 from toprope.harness import lines
 from toprope.harness.turns import retell
 from toprope.ledger.store import LEDGER_NAME

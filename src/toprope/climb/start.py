@@ -11,27 +11,28 @@ import torch
 import transformers
 
 import toprope
-from toprope.climb import choose, memory
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
-from toprope.climb.distilling import Distiller
-from toprope.climb.helping import ASKED
-from toprope.climb.journal import TeacherAnswers
-from toprope.climb.learner import Learner
-from toprope.climb.longest import longest_row
+from toprope.climb.episodes.journal import TeacherAnswers
+from toprope.climb.episodes.play import Plays
+from toprope.climb.episodes.players import open_player
+from toprope.climb.episodes.sampling import behind, open_sampler
+from toprope.climb.help.helping import ASKED
+from toprope.climb.help.rounds import later_round
+from toprope.climb.help.rungs import build_ladder
+from toprope.climb.help.teacher import price
+from toprope.climb.measuring.texts import load_texts
 from toprope.climb.meters import Meters, Shape
-from toprope.climb.play import Plays
-from toprope.climb.players import open_player
-from toprope.climb.reserve import held_back
-from toprope.climb.room import require_room
-from toprope.climb.rounds import later_round
+from toprope.climb.pool import choose
+from toprope.climb.pool.reserve import held_back
+from toprope.climb.pool.seedpool import divided, seed_pool
 from toprope.climb.rundir import RunDir, RunDirError
-from toprope.climb.rungs import build_ladder
-from toprope.climb.sampling import behind, open_sampler
-from toprope.climb.seedpool import divided, seed_pool
 from toprope.climb.status import Watch
-from toprope.climb.teacher import price
-from toprope.climb.texts import load_texts
+from toprope.climb.training import memory
+from toprope.climb.training.distilling import Distiller
+from toprope.climb.training.learner import Learner
+from toprope.climb.training.longest import longest_row
+from toprope.climb.training.room import require_room
 from toprope.grading import Grader
 from toprope.ledger.pool import HELD_BACK
 from toprope.ledger.rows import TaskRow

@@ -11,13 +11,13 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from toprope.climb.coldtasks import cold_tasks
 from toprope.climb.config import ClimbConfig
-from toprope.climb.helping import ASKED
+from toprope.climb.help.coldtasks import cold_tasks
+from toprope.climb.help.helping import ASKED
+from toprope.climb.help.rounds import later_round
+from toprope.climb.help.rungs import build_ladder
 from toprope.climb.pastrun import PastRun
-from toprope.climb.rounds import later_round
-from toprope.climb.rungs import build_ladder
-from toprope.climb.seedpool import divided
+from toprope.climb.pool.seedpool import divided
 from toprope.ladder.ladder import DEMONSTRATION, Ladder
 from toprope.ladder.rung import Cold, Rung
 from toprope.ledger import pool, queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from toprope.climb.actions import read_action
+from toprope.climb.episodes.actions import read_action
 from toprope.harness.dialect import Dialect
 from toprope.solve.models import Drawn, Messages, Said
 from toprope.teacher.openai import Endpoint, Sampling

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toprope.climb.actions import read_action
 from toprope.climb.config import ClimbConfig
-from toprope.climb.memory import keep_freed_memory
+from toprope.climb.episodes.actions import read_action
+from toprope.climb.measuring.subjects import ModelSubject, find_subjects
 from toprope.climb.pastrun import PastRun
 from toprope.climb.rundir import CONFIG
 from toprope.climb.start import open_sampler
-from toprope.climb.subjects import ModelSubject, find_subjects
+from toprope.climb.training.memory import keep_freed_memory
 from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.harness.encode import draft_ids, prompt_ids
 from toprope.policy.asks import Ask

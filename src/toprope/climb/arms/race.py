@@ -14,9 +14,9 @@ from pathlib import Path
 from toprope.climb.arms.entry import Entry
 from toprope.climb.arms.result import Result, read_result
 from toprope.climb.config import load_whole
+from toprope.climb.help.spending import before_spending
 from toprope.climb.run import climb
 from toprope.climb.rundir import CONFIG, SUMMARY, RunDirError
-from toprope.climb.spending import before_spending
 from toprope.climb.status import Watch
 
 # (arm, seed, how many are done, how many there are) -> who watches the run

@@ -1,0 +1,1 @@
+"""Episodes of the policy: played, sampled here or by a server, acted out, graded."""

@@ -1,0 +1,1 @@
+"""A run forked, once without a teacher and once with a forced one."""

@@ -1,0 +1,1 @@
+"""Help for cold tasks, as the ladder decides it: carried out, paid and booked."""

@@ -1,0 +1,1 @@
+"""What is measured beside the climbing: cold tests, held-out, models, machines, forgetting."""

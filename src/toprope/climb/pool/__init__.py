@@ -1,0 +1,1 @@
+"""Which tasks there are to draw, and which of them an iteration draws."""
