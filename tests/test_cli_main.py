@@ -117,7 +117,6 @@ def test_a_full_disk_anywhere_is_1():
     assert err.startswith("error: the disk is full (runs/x)")
 
 
-@pytest.mark.slow
 def test_every_listed_verb_that_exists_can_say_its_help():
     for verb in cli.VERBS:
         if os.path.exists(os.path.join(os.path.dirname(cli.__file__), f"{verb}.py")):

@@ -50,7 +50,6 @@ def checked(tmp_path_factory):
     return folder / "tasks.jsonl"
 
 
-@pytest.mark.slow
 def test_every_reason_is_told_apart_with_what_to_do(checked, capsys):
     assert toprope("tasks", "check", checked, "--json", "--times", 2, "--workers", 1) == 1
     document = json.loads(capsys.readouterr().out)
@@ -85,7 +84,6 @@ def test_the_table_names_faults_that_occur_and_then_the_tasks(checked, capsys):
     assert rest[2].startswith("  fix fails: the reference fix is failed: 3 of 4 tests fail")
 
 
-@pytest.mark.slow
 def test_a_fix_that_passes_by_chance_is_flaky(checked, tmp_path, capsys):
     (tmp_path / "environment.toml").write_text(checked.with_name("environment.toml").read_text())
     save_taskset([replace(TASK, solution={PATH: FLICKER})], tmp_path / "t.jsonl", "t")

@@ -117,7 +117,6 @@ def test_an_endpoint_that_is_gone_ends_the_evaluation(taskset):
         assert len(server.asked) == 8
 
 
-@pytest.mark.slow
 def test_an_interrupted_evaluation_says_that_nothing_is_kept(taskset):
     started, sent = [], []
 

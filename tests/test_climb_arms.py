@@ -151,7 +151,6 @@ def settings_of(pairs: tuple[str, ...]) -> str:
     return "settings = {" + ", ".join(f'"{key}" = {value}' for key, value in split) + "}\n"
 
 
-@pytest.mark.slow
 def test_arms_run_to_equal_flops_once_and_are_compared(
     tmp_path, micro_tasks, micro_student, capsys
 ):

@@ -49,7 +49,6 @@ def iterations(run: Path) -> int:
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_with_its_own_code_and_the_same_command_goes_on(
     whole: dict[str, Any], micro_tasks: Path, micro_student: Path, tmp_path: Path
 ) -> None:

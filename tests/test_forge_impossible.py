@@ -88,7 +88,6 @@ def test_the_mark_is_kept_in_every_form(tmp_path, form):
     assert [task.impossible for task in load_any(target).tasks] == [False, True]
 
 
-@pytest.mark.slow
 def test_a_make_adds_a_few_and_proves_them(tmp_path):
     folder = tmp_path / "sums"
     folder.mkdir()

@@ -253,7 +253,6 @@ def test_what_cannot_be_opened_is_told_with_what_to_give(repository, tmp_path):
         make(str(repository), tmp_path / "t.jsonl", options(python="/bin/false"), tmp_path, quiet)
 
 
-@pytest.mark.slow
 def test_a_set_up_command_makes_the_environment_once(repository, tmp_path):
     log = tmp_path / "log"
     venv = "import venv; venv.create('.venv', system_site_packages=True)"

@@ -35,7 +35,6 @@ def soak(*words: object) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_a_hundred_attempts_in_a_storm() -> None:
     assert "workers killed" in soak("--count", 100, "--every", 0.2, "--seed", 1)
 

@@ -134,7 +134,6 @@ def test_other_bytes_than_pinned_on_the_hub_are_an_error_not_a_fallback(tmp_path
     assert left_over(tmp_path) == []
 
 
-@pytest.mark.slow
 def test_a_cut_hub_download_keeps_nothing(tmp_path):
     files = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
     with (
