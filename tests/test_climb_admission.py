@@ -14,8 +14,8 @@ from test_climb_baits import Scripted
 from test_ledger_summary import draw
 from toprope.climb.measuring import admit, measure
 from toprope.climb.measuring.evaluate import Evaluation, NothingToEvaluate, evaluate
+from toprope.climb.opening import task_row
 from toprope.climb.run import climb
-from toprope.climb.start import task_row
 from toprope.grading import Grader
 from toprope.ledger import queries
 from toprope.ledger.admissions import admitted

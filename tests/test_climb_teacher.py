@@ -12,8 +12,8 @@ from micro_world import make_tasks, short_settings
 from teacher_parts import chat_server
 from toprope.climb.crew import Crew
 from toprope.climb.help import helping
+from toprope.climb.opening import used_attempts
 from toprope.climb.run import climb
-from toprope.climb.start import used_attempts
 from toprope.ladder.rung import Help
 from toprope.ledger.rows import TeacherCall
 from toprope.ledger.store import Ledger

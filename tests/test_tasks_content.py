@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from test_tasks_rows import invented, with_suite
+from toprope.climb.opening import require_same
 from toprope.climb.rundir import RunDirError
-from toprope.climb.start import _require_same
 from toprope.grading import runner
 from toprope.tasks import Form, flattened, load_any, make_taskset, make_tree, save_as, save_taskset
 from toprope.tasks.taskset import canonical_lines
@@ -77,7 +77,7 @@ def test_a_run_begun_under_the_hash_of_the_packed_lines_goes_on_and_no_other_doe
 
     def go_on(begun):
         facts = {"taskset": {"name": "t", "hash": begun}}
-        _require_same(SimpleNamespace(facts=lambda: facts), SimpleNamespace(path=tmp_path), taskset)
+        require_same(SimpleNamespace(facts=lambda: facts), SimpleNamespace(path=tmp_path), taskset)
 
     go_on(former)
     go_on(taskset.hash)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-import toprope
 from toprope.climb.config import ClimbConfig
 from toprope.climb.crew import Crew
-from toprope.climb.episodes.journal import TeacherAnswers
 from toprope.climb.episodes.play import Plays
 from toprope.climb.episodes.players import open_player
 from toprope.climb.episodes.sampling import behind, open_sampler
 from toprope.climb.help.helping import ASKED
 from toprope.climb.help.rounds import later_round
 from toprope.climb.help.rungs import build_ladder
-from toprope.climb.help.teacher import price
 from toprope.climb.measuring.texts import load_texts
 from toprope.climb.meters import Meters, Shape
+from toprope.climb.opening import open_ledger
 from toprope.climb.pool import choose
-from toprope.climb.pool.reserve import held_back
 from toprope.climb.pool.seedpool import divided, seed_pool
-from toprope.climb.rundir import RunDir, RunDirError
+from toprope.climb.rundir import RunDir
 from toprope.climb.status import Watch
 from toprope.climb.training import memory
 from toprope.climb.training.distilling import Distiller
@@ -34,20 +29,16 @@ from toprope.climb.training.learner import Learner
 from toprope.climb.training.longest import longest_row
 from toprope.climb.training.room import require_room
 from toprope.grading import Grader
-from toprope.ledger.pool import HELD_BACK
-from toprope.ledger.rows import TaskRow
-from toprope.ledger.store import LEDGER_NAME, Ledger
+from toprope.ladder.ladder import Ladder
+from toprope.ledger.store import Ledger
 from toprope.policy.adapters import add_adapters
-from toprope.policy.device import find_device
 from toprope.policy.load import load_model, load_tokenizer, load_weights
 from toprope.policy.supported import require_supported
 from toprope.policy.whitebox import load_whitebox
 from toprope.sandbox import Sandbox
 from toprope.tasks import Taskset
-from toprope.teacher.live import LiveTeacher
-from toprope.teacher.protocol import Spend, Teacher
-from toprope.teacher.recorded import RecordedTeacher
-from toprope.terms import Split, Task
+from toprope.teacher.protocol import Teacher
+from toprope.terms import Split
 
 
 def assemble(
@@ -74,28 +65,12 @@ def assemble(
     if config.limits.threads:
         torch.set_num_threads(config.limits.threads)
     torch.manual_seed(config.seed)
-    ledger = Ledger.open(folder.path / LEDGER_NAME, create=True)
-    _require_same(ledger, folder, taskset)
-    if isinstance(teacher, LiveTeacher):
-        teacher.keep_in(TeacherAnswers(ledger.journal))
-    elif isinstance(teacher, RecordedTeacher):
-        teacher.remember(used_attempts(ledger))
-    heldout = choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed)
-    _register(ledger, config, taskset)
-    ledger.record_facts(
-        {
-            **_facts(config, folder, taskset, student, sandbox),
-            **({} if whitebox is None else {"whitebox": whitebox.name}),
-            "teacher_parameters": teacher.parameters if teacher is not None else None,
-            "teacher_priced": config.teacher.kind != "openai" or price(config.teacher).known,
-        }
-    )
+    ledger = open_ledger(
+        config, folder, taskset=taskset, student=student, teacher=teacher, sandbox=sandbox,
+        whitebox=whitebox,
+    )  # fmt: skip
     require_room(student, config.student)
-    tokenizer = load_tokenizer(student)
-    model = load_model(student, dtype=config.student.dtype, device=config.student.device)
-    require_supported(model)
-    if config.student.lora_rank:
-        add_adapters(model, config.student.lora_rank, seed=config.seed)
+    tokenizer, model = load_tokenizer(student), _student(config, student)
     meters, shape = Meters(), Shape.of(model)
     grader = Grader(sandbox)
 
@@ -109,11 +84,7 @@ def assemble(
     train, _ = divided(taskset.split(Split.TRAIN), config)
     vocabulary = model.config.vocab_size
     learner.fitting.open(ledger, say, lambda: longest_row(train, tokenizer, config, vocabulary))
-    distiller = None
-    if whitebox is not None:
-        target = load_whitebox(whitebox, tokenizer, device=config.student.device)
-        distiller = Distiller(learner, target, ledger)
-
+    distiller = _distiller(config, whitebox, learner, ledger)
     return Crew(
         config=config,
         taskset=taskset,
@@ -123,30 +94,51 @@ def assemble(
         meters=meters,
         player=player(model),
         learner=learner,
-        ladder=build_ladder(
-            config,
-            teacher,
-            tokenizer,
-            lambda: ledger.last_note(ASKED) is not None,
-            lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
-            later=lambda: later_round(ledger.db, config),
-            may_read=distiller.may_read if distiller is not None else lambda: True,
-        ),
+        ladder=_ladder(config, taskset, ledger, teacher, distiller, tokenizer),
         base_player=_later(lambda: player(_base(config, student, model), base=True)),
         watch=watch,
-        heldout=heldout,
+        heldout=choose.heldout_panel(taskset.tasks, config.evaluation.heldout_tasks, config.seed),
         teacher=teacher,
         distiller=distiller,
         suite=suite,
     )
 
 
-def used_attempts(ledger: Ledger) -> dict[str, Spend]:
-    """Return what the attempts of a teacher cost that this run has used, by their ids."""
-    rows = ledger.db.execute(
-        "SELECT call_id, prompt_tokens + completion_tokens, cost_usd FROM teacher_calls"
+def _student(config: ClimbConfig, folder: Path) -> Any:
+    """Return the model that climbs, with adapters where the settings ask for them."""
+    model = load_model(folder, dtype=config.student.dtype, device=config.student.device)
+    require_supported(model)
+    if config.student.lora_rank:
+        add_adapters(model, config.student.lora_rank, seed=config.seed)
+    return model
+
+
+def _distiller(
+    config: ClimbConfig, whitebox: Path | None, learner: Learner, ledger: Ledger
+) -> Distiller | None:
+    if whitebox is None:
+        return None
+    target = load_whitebox(whitebox, learner.tokenizer, device=config.student.device)
+    return Distiller(learner, target, ledger)
+
+
+def _ladder(
+    config: ClimbConfig,
+    taskset: Taskset,
+    ledger: Ledger,
+    teacher: Teacher | None,
+    distiller: Distiller | None,
+    tokenizer: Any,
+) -> Ladder:
+    return build_ladder(
+        config,
+        teacher,
+        tokenizer,
+        lambda: ledger.last_note(ASKED) is not None,
+        lambda: seed_pool(taskset.split(Split.TRAIN), config, ledger),
+        later=lambda: later_round(ledger.db, config),
+        may_read=distiller.may_read if distiller is not None else lambda: True,
     )
-    return {call_id: Spend(1, tokens, usd) for call_id, tokens, usd in rows}
 
 
 def _exact(config: ClimbConfig, student: Path) -> dict[str, Any]:
@@ -161,27 +153,6 @@ def _base(config: ClimbConfig, student: Path, model: Any) -> Any:
     return load_model(student, dtype=config.student.dtype, device=config.student.device)
 
 
-def _register(ledger: Ledger, config: ClimbConfig, taskset: Taskset) -> None:
-    """Make the tasks of a new run known; the facts, written after this, say that they are."""
-    if ledger.facts().get("taskset") is None:
-        ledger.register_tasks(task_row(task, at) for at, task in enumerate(taskset.ordinary))
-        _, aside = divided(taskset.split(Split.TRAIN), config)
-        waiting = held_back(taskset, config)
-        ledger.set_aside(task.id for task in (*aside, *waiting))
-        if waiting:
-            ledger.record_facts({HELD_BACK: len(waiting)})
-
-
-def _require_same(ledger: Ledger, folder: RunDir, taskset: Taskset) -> None:
-    """Refuse to go on with a run whose tasks have changed since."""
-    begun = ledger.facts().get("taskset")
-    if begun is not None and not taskset.known_as(begun["hash"]):
-        raise RunDirError(
-            f"{folder.path} holds a run on another version of taskset {begun['name']}: "
-            "bring that taskset back, or choose another folder with --run"
-        )
-
-
 def _later(make: Callable[[], Plays]) -> Callable[[], Plays]:
     """Make the frozen base's player when it is first asked for: it may cost a second model."""
     made: list[Plays] = []
@@ -192,50 +163,3 @@ def _later(make: Callable[[], Plays]) -> Callable[[], Plays]:
         return made[0]
 
     return get
-
-
-def task_row(task: Task, at: int) -> TaskRow:
-    """Return what a ledger keeps of a task; `at` is its place in the taskset."""
-    mutator = task.features.get("mutator_p")
-    return TaskRow(
-        task_id=task.id,
-        split=task.split,
-        tier=task.tier,
-        cluster=task.source.cluster,
-        ordinal=at,
-        mutator_p=None if mutator is None else float(mutator),
-    )
-
-
-def _facts(
-    config: ClimbConfig, folder: RunDir, taskset: Taskset, student: Path, sandbox: Sandbox
-) -> dict[str, Any]:
-    """Return what the summary says of a run that no evidence shows."""
-    return {
-        "run": folder.path.name,
-        "status": "running",
-        "stop_reason": None,
-        "versions": {
-            "toprope": toprope.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
-        "device": {
-            "type": find_device(config.student.device).type,
-            "threads": torch.get_num_threads(),
-        },
-        "walls": {
-            "level": sandbox.walls.level,
-            "isolated": sandbox.walls.isolated,
-            "standing": list(sandbox.walls.standing),
-            "missing": list(sandbox.walls.missing),
-        },
-        "seed": config.seed,
-        "student": student.name,
-        "teacher": config.teacher.kind,
-        "coin": config.climbing.coin or None,
-        "taskset": {"name": taskset.name, "hash": taskset.hash},
-        "window": config.evaluation.window,
-        "cold_draws": config.cold_start.draws,
-    }

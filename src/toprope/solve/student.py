@@ -6,10 +6,10 @@ from pathlib import Path
 
 from toprope.climb.config import ClimbConfig
 from toprope.climb.episodes.actions import read_action
+from toprope.climb.episodes.sampling import open_sampler
 from toprope.climb.measuring.subjects import ModelSubject, find_subjects
 from toprope.climb.pastrun import PastRun
 from toprope.climb.rundir import CONFIG
-from toprope.climb.start import open_sampler
 from toprope.climb.training.memory import keep_freed_memory
 from toprope.harness.dialect import DIALECTS, Dialect
 from toprope.harness.encode import draft_ids, prompt_ids

@@ -16,8 +16,8 @@ from typing import Any
 from toprope.climb.episodes.play import Plan
 from toprope.climb.measuring.renamed import Rename, compared, make_twins
 from toprope.climb.measuring.subjects import Subject
+from toprope.climb.opening import task_row
 from toprope.climb.pool import choose
-from toprope.climb.start import task_row
 from toprope.grading import ALARM, Admission, Grader, admit
 from toprope.ledger import points
 from toprope.ledger.points import Tally
