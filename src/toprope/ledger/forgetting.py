@@ -86,8 +86,8 @@ def judge(found: Mapping[str, Any] | None, version: int | None) -> tuple[bool | 
 
 def _told(found: Mapping[str, Any]) -> str:
     return (
-        f"of {found['tokens']} tokens in {found['texts']} fixed texts the student foresees "
-        f"{100 * found['difference']:+.2f} points more than the frozen base did, at least "
+        f"of {found['tokens']} tokens in {found['texts']} fixed texts the share foreseen has "
+        f"changed by {100 * found['difference']:+.2f} points since the frozen base, at least "
         f"{100 * found['lower95']:+.2f} at 95 %"
     )
 
