@@ -12,8 +12,10 @@ from grading_tasks import BAD, GOOD, median_task
 from teacher_parts import chat_server, fenced
 from toprope.cli.main import FAILED, OK, main
 from toprope.sandbox import open_sandbox
-from toprope.tasks import save_taskset
+from toprope.tasks import load_taskset, save_taskset
+from toprope.teacher.recorded import RecordedTeacher
 from toprope.teacher.rows import read_recording
+from toprope.terms import Split, Tier
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,23 @@ def test_a_forged_row_fails_the_check(
     out.write_text(out.read_text().replace('"outcome": "failed"', '"outcome": "passed"'))
     assert run("verify", str(out), "--taskset", str(taskset), "--sample", "0") == FAILED
     assert "judged differently" in capsys.readouterr().err
+
+
+def test_the_teacher_is_measured_on_held_out_tasks_beside_what_it_gives(
+    taskset: Path, tmp_path: Path
+) -> None:
+    easy, hard = load_taskset(str(taskset)).tasks
+    both, out = tmp_path / "both.jsonl", tmp_path / "a.jsonl"
+    kept = dataclasses.replace(hard, split=Split.HELDOUT, tier=Tier.MID)
+    save_taskset([easy, kept], both, "both")
+    with chat_server(lambda body: fenced(GOOD)) as server:
+        for split in ("train", "heldout"):
+            code = run("record", "--taskset", str(both), "--endpoint", server.url,
+                       "--out", str(out), "--attempts", "1", "--split", split)  # fmt: skip
+            assert code == OK
+    assert [row.task_id for row in read_recording(out).rows] == [easy.id, kept.id]
+    teacher = RecordedTeacher(read_recording(out))
+    assert teacher.known([kept]) == {kept.id: (1, 1)}
 
 
 def test_nobody_to_ask_is_said(taskset: Path, tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def command(
     model: Annotated[str, typer.Argument(help="A folder, a GGUF file, or a catalog name.")],
     out: Annotated[Path, typer.Option(help="A .jsonl file; what is in it is kept.")],
     taskset: Annotated[str, typer.Option(help="A taskset's file, or 'default'.")] = "default",
-    tasks: Annotated[int, typer.Option(help="So many training tasks; 0: all.")] = 0,
+    tasks: Annotated[int, typer.Option(help="So many tasks of the split; 0: all.")] = 0,
+    split: Annotated[
+        Split, typer.Option(help="heldout and dev: only to measure the teacher by.")
+    ] = Split.TRAIN,
     attempts: Annotated[int, typer.Option(help="So many for each task.")] = 6,
     free: Annotated[
         bool, typer.Option("--free", help="Draw whole answers instead of changed lines.")
@@ -51,7 +54,7 @@ def command(
     from toprope.policy.load import resolve
 
     keep_freed_memory()
-    chosen = load_taskset(taskset).split(Split.TRAIN)[: tasks or None]
+    chosen = load_taskset(taskset).split(split)[: tasks or None]
     done = _done(out)
     missing = [task for task in chosen if task.id not in done]
     sampler = ChatSampler(

@@ -68,7 +68,10 @@ def record_attempts(
     taskset: TasksetName = "default",
     endpoint: EndpointUrl = "",
     model: Annotated[str, typer.Option(help="The model's name at the endpoint.")] = "",
-    tasks: Annotated[int, typer.Option(help="So many training tasks; 0: all.")] = 0,
+    tasks: Annotated[int, typer.Option(help="So many tasks of the split; 0: all.")] = 0,
+    split: Annotated[
+        Split, typer.Option(help="heldout and dev: only to measure the teacher by.")
+    ] = Split.TRAIN,
     attempts: Annotated[int, typer.Option(help="At most so many for each task.")] = 4,
     stop_at_first: Annotated[
         bool, typer.Option("--stop-at-first", help="Ask no more once a task is solved.")
@@ -96,7 +99,11 @@ def record_attempts(
         Path | None, typer.Option(help="Also write the whole recording here (.jsonl.xz).")
     ] = None,
 ) -> None:
-    """Record a teacher's attempts at training tasks, each verified in the sandbox."""
+    """Record a teacher's attempts at tasks, each verified in the sandbox.
+
+    Attempts at dev and held-out tasks are never shown to a student: they say how good the
+    teacher is, so that a run can say by how much its student exceeds it.
+    """
     loaded = load_taskset(taskset)
     asked = Endpoint(endpoint, model=model or "default") if endpoint else None
     told = _about(asked, server, gguf)
@@ -111,7 +118,7 @@ def record_attempts(
         parameters=parameters or told.parameters,
         settings={"system": SYSTEM, **_settings(settings, "--settings")},
     )
-    chosen = loaded.split(Split.TRAIN)[: tasks or None]
+    chosen = loaded.split(split)[: tasks or None]
     environments = load_environments(taskset)
     refuse_foreign(chosen, environments, lacking)
     bank = AnswerBank()
