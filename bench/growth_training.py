@@ -23,7 +23,7 @@ import torch
 from growth_plot import picture
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from toprope.climb.measuring.shares import ANSWER, Endless, made_rows, timed
+from toprope.climb.comparing.shares import ANSWER, Endless, made_rows, timed
 from toprope.learn.fit import Fit
 from toprope.learn.optimiser import MasterAdam
 from toprope.learn.step import learn_groups

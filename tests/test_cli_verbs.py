@@ -239,7 +239,7 @@ def test_an_export_scores_exactly_as_its_checkpoint(world, run, exported, capsys
 
 
 def test_eval_draws_the_runs_own_heldout_tasks(run):
-    from toprope.climb.measuring.evaluate import Evaluation
+    from toprope.climb.comparing.evaluate import Evaluation
 
     config = PastRun.open(run).config
     limit = config.evaluation.heldout_tasks

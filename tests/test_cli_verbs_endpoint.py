@@ -13,8 +13,8 @@ import pytest
 import micro_world
 from teacher_parts import chat_server
 from test_cli_verbs import toprope
-from toprope.climb.measuring.evaluate import Evaluation, evaluate
-from toprope.climb.measuring.subjects import EndpointSubject
+from toprope.climb.comparing.evaluate import Evaluation, evaluate
+from toprope.climb.comparing.subjects import EndpointSubject
 from toprope.harness import lines, rewrite
 from toprope.sandbox import open_sandbox
 from toprope.tasks import load_taskset

@@ -12,8 +12,8 @@ from grading_tasks import BAD, GOOD, median_task
 from micro_world import make_tasks, short_settings
 from test_climb_baits import Scripted
 from test_ledger_summary import draw
+from toprope.climb.comparing.evaluate import Evaluation, NothingToEvaluate, evaluate
 from toprope.climb.measuring import admit, measure
-from toprope.climb.measuring.evaluate import Evaluation, NothingToEvaluate, evaluate
 from toprope.climb.opening import task_row
 from toprope.climb.run import climb
 from toprope.grading import Grader

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from grading_tasks import BAD, GOOD, median_task
-from toprope.climb.measuring.evaluate import Evaluation, evaluate
+from toprope.climb.comparing.evaluate import Evaluation, evaluate
 from toprope.ledger.rows import AFTER, AFTER_SEEDING, impossible_note
 from toprope.ledger.store import Ledger
 from toprope.ledger.summary import summarise

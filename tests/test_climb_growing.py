@@ -14,11 +14,11 @@ from micro_world import make_tasks
 from sittings import sit
 from toprope.climb.config import ClimbConfig, ConfigError, load_config
 from toprope.climb.episodes.play import Plan
+from toprope.climb.growing import grow, next_in_line, why_grow
 from toprope.climb.help.spending import before_spending
 from toprope.climb.opening import task_row
 from toprope.climb.pool import choose
 from toprope.climb.pool.choose import REST, control_size
-from toprope.climb.pool.growing import grow, next_in_line, why_grow
 from toprope.climb.pool.reserve import ReserveError, difficulty, held_back
 from toprope.climb.why import why
 from toprope.grading import Proof

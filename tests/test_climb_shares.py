@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tiny_models import tiny_model
 from toprope.cli.main import build_app
-from toprope.climb.measuring.shares import BANDWIDTH, MATRIX, Bench, Share, made_asks, made_rows
+from toprope.climb.comparing.shares import BANDWIDTH, MATRIX, Bench, Share, made_asks, made_rows
 from toprope.climb.meters import Shape
 from toprope.policy.machine import MeasuredMachine, Spread
 

@@ -11,10 +11,10 @@ import torch
 from micro_world import make_tokenizer, short_settings
 from tiny_models import FAMILIES, plain_logprobs, tiny_model
 from toprope.climb.measuring import forgetting
-from toprope.climb.measuring.texts import DEFAULT, Texts, TextsError, load_texts
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.run import climb
 from toprope.climb.settings import Evaluation
+from toprope.climb.texts import DEFAULT, Texts, TextsError, load_texts
 from toprope.ledger.forgetting import FEWEST_OF_KIND, FEWEST_TEXTS, measured
 from toprope.ledger.store import Ledger
 from toprope.policy import nexttoken

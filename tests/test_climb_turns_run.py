@@ -16,9 +16,9 @@ import torch
 from micro_climber import left_in
 from sittings import sit
 from tiny_models import plain_logprobs
+from toprope.climb.comparing.subjects import ModelSubject, find_subjects
 from toprope.climb.episodes.play import Plan
 from toprope.climb.export import export_run
-from toprope.climb.measuring.subjects import ModelSubject, find_subjects
 from toprope.climb.run import climb
 from toprope.grading import Grader
 from toprope.harness.turns.stream import laid_out

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from toprope.climb.measuring.evaluate import Evaluation, evaluate
-from toprope.climb.measuring.renamed import make_twins
+from toprope.climb.comparing.evaluate import Evaluation, evaluate
+from toprope.climb.comparing.renamed import make_twins
 from toprope.forge.neutral import neutral
 from toprope.sandbox import open_sandbox
 from toprope.tasks import make_taskset

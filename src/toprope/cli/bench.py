@@ -14,7 +14,7 @@ from toprope.cli import bench_arms
 from toprope.climb.settings import DEFAULT_STUDENT, Student
 
 if TYPE_CHECKING:
-    from toprope.climb.measuring.shares import Share
+    from toprope.climb.comparing.shares import Share
     from toprope.policy.machine import MeasuredMachine
 
 app = typer.Typer(no_args_is_help=True)
@@ -70,7 +70,7 @@ def bench_machine(
 
 def _shares(student: str, found: MeasuredMachine) -> list[Share]:
     """Return sampler and learner of a student that is here, as a climb would train it."""
-    from toprope.climb.measuring.shares import open_bench, shares
+    from toprope.climb.comparing.shares import open_bench, shares
     from toprope.policy.load import resolve
 
     folder = resolve(student, may_fetch=False)

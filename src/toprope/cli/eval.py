@@ -50,8 +50,8 @@ def command(
 
     Each answers in the student's own form, without help.
     """
-    from toprope.climb.measuring.evaluate import Evaluation, evaluate
-    from toprope.climb.measuring.subjects import find_subjects
+    from toprope.climb.comparing.evaluate import Evaluation, evaluate
+    from toprope.climb.comparing.subjects import find_subjects
     from toprope.forge.neutral import neutral
     from toprope.sandbox import lacking, open_sandbox
     from toprope.tasks import load_environments, load_taskset, refuse_foreign

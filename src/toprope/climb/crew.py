@@ -12,12 +12,12 @@ from pathlib import Path
 from toprope.climb.config import ClimbConfig
 from toprope.climb.episodes.play import Plan, Player, Plays
 from toprope.climb.help.coldtasks import cold_tasks
-from toprope.climb.measuring.texts import Texts
 from toprope.climb.meters import Meters
 from toprope.climb.pool.reserve import held_back
 from toprope.climb.pool.seedpool import divided
 from toprope.climb.rundir import RunDir
 from toprope.climb.status import Watch
+from toprope.climb.texts import Texts
 from toprope.climb.training.distilling import Distiller
 from toprope.climb.training.learner import Learner
 from toprope.ladder.ladder import Ladder

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toprope.climb import books
+from toprope.climb import books, growing
 from toprope.climb.commit import commit, restore
 from toprope.climb.crew import Crew
 from toprope.climb.episodes.play import Plan
-from toprope.climb.forks import forcing
-from toprope.climb.help import helping
+from toprope.climb.help import forcing, helping
 from toprope.climb.measuring import forgetting, graduation, measure
-from toprope.climb.pool import choose, growing
+from toprope.climb.pool import choose
 from toprope.climb.status import Status
 from toprope.grading import Proof
 from toprope.learn.step import StepReport

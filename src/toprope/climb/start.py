@@ -16,13 +16,13 @@ from toprope.climb.episodes.sampling import behind, open_sampler
 from toprope.climb.help.helping import ASKED
 from toprope.climb.help.rounds import later_round
 from toprope.climb.help.rungs import build_ladder
-from toprope.climb.measuring.texts import load_texts
 from toprope.climb.meters import Meters, Shape
 from toprope.climb.opening import open_ledger
 from toprope.climb.pool import choose
 from toprope.climb.pool.seedpool import divided, seed_pool
 from toprope.climb.rundir import RunDir
 from toprope.climb.status import Watch
+from toprope.climb.texts import load_texts
 from toprope.climb.training import memory
 from toprope.climb.training.distilling import Distiller
 from toprope.climb.training.learner import Learner

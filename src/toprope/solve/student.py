@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toprope.climb.comparing.subjects import ModelSubject, find_subjects
 from toprope.climb.config import ClimbConfig
 from toprope.climb.episodes.actions import read_action
 from toprope.climb.episodes.sampling import open_sampler
-from toprope.climb.measuring.subjects import ModelSubject, find_subjects
 from toprope.climb.pastrun import PastRun
 from toprope.climb.rundir import CONFIG
 from toprope.climb.training.memory import keep_freed_memory

@@ -1,1 +1,1 @@
-"""What is measured beside the climbing: cold tests, held-out, models, machines, forgetting."""
+"""What a run measures beside the climbing: cold tests, held-out, forgetting, graduation."""

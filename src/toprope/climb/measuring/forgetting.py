@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from toprope.climb.crew import Crew
-from toprope.climb.measuring.texts import Text, Texts
+from toprope.climb.texts import Text, Texts
 from toprope.ledger import forgetting, queries
 from toprope.policy.nexttoken import Foresight, Reading, foresee
 

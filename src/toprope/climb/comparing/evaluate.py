@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toprope.climb.comparing.renamed import Rename, compared, make_twins
+from toprope.climb.comparing.subjects import Subject
 from toprope.climb.episodes.play import Plan
-from toprope.climb.measuring.renamed import Rename, compared, make_twins
-from toprope.climb.measuring.subjects import Subject
 from toprope.climb.opening import task_row
 from toprope.climb.pool import choose
 from toprope.grading import ALARM, Admission, Grader, admit

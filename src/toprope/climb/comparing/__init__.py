@@ -1,0 +1,1 @@
+"""Models compared without a run: on a taskset, with other names, against a machine's limits."""
