@@ -21,7 +21,7 @@ help:
 	@echo "make climb       the whole climb on this machine, about 15 minutes on 2 cores"
 	@echo "make climb-long  the same with up to an hour"
 	@echo "make doctor      what this machine can do, and the fix for what it cannot"
-	@echo "make test        the tests, under 10 minutes;  make test-all: the slow ones too"
+	@echo "make test        the tests, about 7 minutes;  make test-all: the slow ones too, about 15"
 	@echo "make vllm-env    vLLM for this machine's CPU in .venv-vllm, to sample with (docs/sampling.md)"
 	@echo "make lint        style, types and the direction of imports"
 	@echo "make clean       remove the environment and caches, not the runs"

@@ -303,7 +303,7 @@ KILLS = (
     "toprope.climb.help.practice:_draw_plain",
     "toprope.climb.help.practice:_draw_helped",
     "toprope.climb.help.practice:_reinforce",
-    "toprope.climb.help.practice:_imitate_own#2",
+    "toprope.climb.help.practice:_imitate#2",
     "toprope.climb.help.practice:_book#2",
     "toprope.climb.commit:_checkpoint",
     "toprope.climb.help.practice:_reinforce#3",

@@ -197,4 +197,4 @@ def test_a_climb_draws_it_at_the_base_after_seeding_and_at_the_end(
     assert len(looks) == 2
     assert 0 < looks[0]["version"] < looks[1]["version"]
     assert looks[1]["difference"] == suite["difference"] != 0  # the student did learn
-    assert "fixed texts the student foresees" in found["graduation"]["reasons"]["no_forgetting"]
+    assert "fixed texts the share foreseen" in found["graduation"]["reasons"]["no_forgetting"]
