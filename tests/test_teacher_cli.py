@@ -90,6 +90,8 @@ def test_the_teacher_is_measured_on_held_out_tasks_beside_what_it_gives(
     assert [row.task_id for row in read_recording(out).rows] == [easy.id, kept.id]
     teacher = RecordedTeacher(read_recording(out))
     assert teacher.known([kept]) == {kept.id: (1, 1)}
+    assert teacher.attempts(kept, 1) == []
+    assert len(teacher.attempts(easy, 1)) == 1
 
 
 def test_nobody_to_ask_is_said(taskset: Path, tmp_path: Path) -> None:

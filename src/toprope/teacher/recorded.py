@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toprope.teacher.protocol import Budget, BudgetExhausted, Price, Purse, Spend
 from toprope.teacher.rows import Recording, Row, read_recording
-from toprope.terms import Attempt, Outcome, Task
+from toprope.terms import Attempt, Outcome, Split, Task
 
 DEFAULT = "default"
 SHIPPED = "teacher-qwen2.5-coder-1.5b.jsonl.xz"
@@ -60,10 +60,14 @@ class RecordedTeacher:
     def attempts(self, task: Task, n: int, start: int = 0) -> list[Attempt]:
         """Attempts `start` to `start + n - 1`, as many as were recorded of this task.
 
+        None of a dev or held-out task: those are there to measure the teacher by.
+
         Raises:
             BudgetExhausted: not one of them could be afforded.
         """
         found: list[Attempt] = []
+        if task.split is not Split.TRAIN:
+            return found
         for index in range(start, start + n):
             row = self._rows.get((task.id, index))
             if row is None or not row.fits(task):
